@@ -1,0 +1,33 @@
+"""Demitasse: from a trained Caffe network to a small integer binary for small processors.
+
+The public names live in the parts (``converter``, ``quantizer``, ``runtime``, ...) and are loaded
+on first use, so that ``import demitasse`` stays quick.
+"""
+
+from importlib import import_module
+
+from demitasse.errors import DemitasseError
+
+__version__ = "0.1.0"
+
+__all__ = ["DemitasseError", "Model", "__version__", "compile", "evaluate", "load_caffe"]
+
+_HOMES = {
+    "Model": "demitasse.runtime.model",
+    "compile": "demitasse.pipeline",
+    "evaluate": "demitasse.converter.evaluate",
+    "load_caffe": "demitasse.converter.caffe.reader",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from its home, once."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'demitasse' has no attribute {name!r}")
+    value: object = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,1 @@
+"""Calibration data, statistics, thresholds, and the integer graph made from them."""

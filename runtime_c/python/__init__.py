@@ -1,0 +1,1 @@
+"""A thin ctypes binding of the C runtime."""
