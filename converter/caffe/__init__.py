@@ -1,0 +1,1 @@
+"""Caffe: reading and writing prototxt and caffemodel."""
