@@ -1,0 +1,56 @@
+"""What each operator is: fields, shapes, cost and float32 reference."""
+
+from demitasse.converter.ops.activation import (
+    Abs,
+    Activation,
+    Clip,
+    Elu,
+    Power,
+    PRelu,
+    Relu,
+    Sigmoid,
+    Tanh,
+    Unary,
+)
+from demitasse.converter.ops.base import Operator
+from demitasse.converter.ops.conv import Conv2d, Deconv2d, InnerProduct
+from demitasse.converter.ops.eltwise import Eltwise
+from demitasse.converter.ops.norm import BatchNorm, Bias, Lrn, Scale, Softmax
+from demitasse.converter.ops.pool import Pool2d
+from demitasse.converter.ops.quantization import Dequantize, Lookup, Quantize, Rescale
+from demitasse.converter.ops.shape import Concat, Crop, Flatten, Identity, Permute, Reshape, Slice
+
+__all__ = [
+    "Abs",
+    "Activation",
+    "BatchNorm",
+    "Bias",
+    "Clip",
+    "Concat",
+    "Conv2d",
+    "Crop",
+    "Deconv2d",
+    "Dequantize",
+    "Eltwise",
+    "Elu",
+    "Flatten",
+    "Identity",
+    "InnerProduct",
+    "Lookup",
+    "Lrn",
+    "Operator",
+    "PRelu",
+    "Permute",
+    "Pool2d",
+    "Power",
+    "Quantize",
+    "Relu",
+    "Rescale",
+    "Reshape",
+    "Scale",
+    "Sigmoid",
+    "Slice",
+    "Softmax",
+    "Tanh",
+    "Unary",
+]
