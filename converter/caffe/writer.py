@@ -83,7 +83,7 @@ def _blob(array: npt.NDArray[Any]) -> Iterator[bytes | memoryview]:
     dims = b"".join(_varint(dim) for dim in array.shape)
     yield from _message(7, [*_message(1, [dims])])  # BlobShape, its dims packed
     data = np.asarray(array, dtype="<f4", order="C").reshape(-1)
-    yield from _message(5, [memoryview(data).cast("B") if data.size else b""])
+    yield from _message(5, [data.view(np.uint8).data])
 
 
 def _text(field: int, value: str) -> Iterator[bytes | memoryview]:
