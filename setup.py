@@ -1,11 +1,12 @@
 """Build the parts as one package, `demitasse`, with the C runtime beside its ctypes binding.
 
-Everything that can be said in pyproject.toml is said there; this file maps the top-level folders to
-import names and links the runtime as a plain shared library (no Python.h, one wheel for all Pythons).
+What can be said in pyproject.toml is said there; this file maps the top-level folders to import
+names and links the runtime as a plain shared library (no Python.h, one wheel for every Python).
 DEMITASSE_NO_HOST_LIBRARY=1 leaves the library out, for the Makefile builds it piece by piece.
 """
 
 import os
+import shlex
 import shutil
 import sysconfig
 from concurrent.futures import ThreadPoolExecutor
@@ -24,8 +25,8 @@ PARTS = {
 }
 SOURCES = sorted(
     str(path)
-    for folder in ("src", "kernels/generic", "kernels/x86")
-    for path in Path("runtime_c", folder).glob("*.c")
+    for pattern in ("src/*.c", "kernels/*/*.c")
+    for path in Path("runtime_c").glob(pattern)
 )
 HEADERS = sorted(str(path) for path in Path("runtime_c").rglob("*.h"))
 
@@ -40,14 +41,18 @@ class BuildHost(build_ext):
         return []
 
     def build_extension(self, ext: Extension) -> None:
-        compiler = self.compiler.compiler_so[0]
-        if shutil.which(compiler) is None:
+        compiler = shlex.split(os.environ.get("CC") or "cc")
+        if shutil.which(compiler[0]) is None:
             ext.optional = True  # nothing to copy or install either
             self.warn(
-                f"no C compiler ({compiler}): the host library of the C runtime is left out and "
+                f"no C compiler ({compiler[0]}): the host library of the C runtime is left out and "
                 "models cannot be run; install gcc and libc6-dev, then install demitasse again"
             )
             return
+        # Our own flags alone: those that Python was built with differ from one Python to the next.
+        self.compiler.set_executables(
+            compiler_so=[*compiler, "-fPIC"], linker_so=[*compiler, "-shared"]
+        )
         compile_one = self.compiler.compile
 
         def compile_all(sources: list[str], **options: object) -> list[str]:
