@@ -131,7 +131,7 @@ bench: host
 	build/host/dmt_bench $(MODEL) --loops 100 --profile
 
 protos: $(VENV)/.dev
-	$(BIN)/python -m grpc_tools.protoc -Iprotos --descriptor_set_out=protos/caffe.desc caffe.proto
+	$(BIN)/python -m demitasse.protos.compile
 
 oracle:
 	tests/data/record.sh
