@@ -40,7 +40,7 @@ class Tensor:
     quant: Quantization | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Node:
     """One operator applied to named tensors.
 
@@ -56,7 +56,7 @@ class Node:
     origin: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Graph:
     """Nodes in topological order over named tensors.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -63,7 +64,7 @@ class Slice(Operator):
             )
             edges = [0, *self.points, size]
             require(
-                all(a < b for a, b in zip(edges, edges[1:], strict=False)),
+                all(a < b for a, b in pairwise(edges)),
                 f"slice points {self.points} must increase inside 0..{size}",
             )
         else:
@@ -72,7 +73,7 @@ class Slice(Operator):
                 f"axis of {size} does not split into {self.parts} equal parts",
             )
             edges = list(range(0, size + 1, size // self.parts))
-        return list(zip(edges, edges[1:], strict=False))
+        return list(pairwise(edges))
 
     def infer_shapes(self, inputs: Sequence[Shape], weights: Arrays) -> tuple[Shape, ...]:
         axis = canonical_axis(self.axis, len(inputs[0]))
@@ -191,7 +192,7 @@ class Crop(Operator):
                 offset = self.offsets[0 if len(self.offsets) == 1 else i - axis]
             require(
                 offset + reference[i] <= shape[i],
-                f"crop of axis {i} from {offset} to {offset + reference[i]} exceeds its size {shape[i]}",
+                f"crop of axis {i} to {offset + reference[i]} exceeds its size {shape[i]}",
             )
             window.append(slice(offset, offset + reference[i]))
         return tuple(window)

@@ -1,0 +1,28 @@
+"""Graph to graph: each pass keeps every surviving tensor's value."""
+
+from demitasse.converter.graph import Graph
+from demitasse.converter.passes.activation import fuse_activations
+from demitasse.converter.passes.affine import fold_affine
+from demitasse.converter.passes.batch import single_sample
+from demitasse.converter.passes.identity import drop_identities
+from demitasse.converter.passes.layout import cancel_layout
+
+PASSES = (single_sample, drop_identities, fold_affine, fuse_activations, cancel_layout)
+
+
+def optimize(graph: Graph) -> Graph:
+    """The graph as it is compiled: one sample, folded, fused, without copies."""
+    for apply in PASSES:
+        graph = apply(graph)
+    return graph
+
+
+__all__ = [
+    "PASSES",
+    "cancel_layout",
+    "drop_identities",
+    "fold_affine",
+    "fuse_activations",
+    "optimize",
+    "single_sample",
+]
