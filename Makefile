@@ -39,13 +39,13 @@ $(VENV)/.made:
 	@.ci/venv $(VENV) $(PYTHON)
 	@test -e $@ || touch $@
 
-# The library is left to `make lib`, which compiles only what changed.
-$(VENV)/.core: $(VENV)/.made pyproject.toml setup.py
+# The library is left to `make lib`, which compiles only what changed; no compiler is said at once.
+$(VENV)/.core: $(VENV)/.made pyproject.toml setup.py | build/host/.compiler
 	@echo "Installing demitasse and what it needs into $(VENV)"
 	@DEMITASSE_NO_HOST_LIBRARY=1 $(PIP) install -e .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.made pyproject.toml setup.py
+$(VENV)/.dev: $(VENV)/.made pyproject.toml setup.py | build/host/.compiler
 	@echo "Installing demitasse and what its tests need into $(VENV)"
 	@DEMITASSE_NO_HOST_LIBRARY=1 $(PIP) install -e '.[dev]'
 	@touch $(VENV)/.core $@
@@ -84,11 +84,11 @@ build/rk3288/obj/%.o: runtime_c/%.c runtime_c/cflags.txt Makefile | build/rk3288
 	@echo '  $(ARM_CC) $<'
 	@$(ARM_CC) $(CPPFLAGS) $(CFLAGS) $(ARM_FLAGS) -c $< -o $@
 
-build/host/%: build/host/obj/programs/%.o $(HOST_OBJECTS)
+$(PROGRAMS:%=build/host/%): build/host/%: build/host/obj/programs/%.o $(HOST_OBJECTS)
 	@echo '  $@'
 	@$(CC) -pthread -o $@ $^ -lm
 
-build/rk3288/%: build/rk3288/obj/programs/%.o $(ARM_OBJECTS)
+$(PROGRAMS:%=build/rk3288/%): build/rk3288/%: build/rk3288/obj/programs/%.o $(ARM_OBJECTS)
 	@echo '  $@'
 	@$(ARM_CC) -static -pthread -o $@ $^ -lm
 
@@ -102,7 +102,6 @@ build/%/.compiler:
 	    { echo "demitasse: $(COMPILER) cannot compile a C program; apt install $(PACKAGES)" >&2; exit 1; }
 	@mv $@.exe $@
 
-.SECONDARY:
 -include $(shell find build -name '*.d' 2>/dev/null)
 
 # --- Tests and checks ----------------------------------------------------------------------------
