@@ -13,7 +13,7 @@ from demitasse.errors import DataError
 from demitasse.quantizer.datasets.dataset import Kind
 
 SUFFIXES = frozenset(
-    [".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"]
+    (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 )
 GRAY_MODES = frozenset(("1", "L", "LA", "La"))
 DEEP_MODES = ("I", "F")
