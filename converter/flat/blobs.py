@@ -1,0 +1,77 @@
+"""The byte sections that records point into: per-channel arrays and packed weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from demitasse.converter.flat.format import ALIGN, LANES, round_up
+
+
+@dataclass
+class Blobs:
+    """A growing section of 64-byte aligned blobs; equal blobs are stored once."""
+
+    data: bytearray = field(default_factory=bytearray)
+    known: dict[bytes, int] = field(default_factory=dict)
+
+    def add(self, blob: bytes) -> int:
+        """Offset of the blob in the section."""
+        if blob not in self.known:
+            self.data.extend(bytes(round_up(len(self.data), ALIGN) - len(self.data)))
+            self.known[blob] = len(self.data)
+            self.data.extend(blob)
+        return self.known[blob]
+
+
+@dataclass
+class Sections:
+    """CHAN and DATA of one file."""
+
+    chan: Blobs = field(default_factory=Blobs)
+    data: Blobs = field(default_factory=Blobs)
+
+    def arrays(self, arrays: list[np.ndarray], count: int) -> int:
+        """Offset in CHAN of 4-byte arrays of `count` words each, one behind the other.
+
+        One value stands for all; every array is padded with zeros to a multiple of 8 words.
+        """
+        words = round_up(count, LANES)
+        block = b""
+        for array in arrays:
+            row = np.zeros(words, array.dtype.newbyteorder("<"))
+            row[:count] = array.ravel()
+            assert row.itemsize == 4, array.dtype
+            block += row.tobytes()
+        return self.chan.add(block)
+
+    def tensor(self, array: np.ndarray) -> int:
+        """Offset in DATA of an array's little-endian bytes."""
+        return self.data.add(array.astype(array.dtype.newbyteorder("<")).tobytes())
+
+
+def packing_of(taps_inputs: int, outputs: int, groups: int) -> int:
+    """The packing id for `taps_inputs` channels a group and `outputs` channels in all.
+
+    FORMAT.md, CONV: 2 for depthwise, 1 where a group fills its eight lanes, else 0.
+    """
+    if taps_inputs == 1 and groups > 1:
+        return 2
+    return 1 if groups == 1 or outputs // groups >= LANES else 0
+
+
+def pack(weight: np.ndarray, groups: int, packing: int) -> np.ndarray:
+    """Weights (O, kh, kw, I / groups) in the order of FORMAT.md's packing id, flat."""
+    if packing == 0:
+        return weight.ravel()
+    outputs, kh, kw, inputs = weight.shape
+    if packing == 2:
+        lanes = np.zeros((kh, kw, round_up(outputs, LANES)), weight.dtype)
+        lanes[..., :outputs] = weight[..., 0].transpose(1, 2, 0)
+        return lanes.ravel()
+    per_group = outputs // groups
+    padded = np.zeros((groups, round_up(per_group, LANES), kh, kw, inputs), weight.dtype)
+    padded[:, :per_group] = weight.reshape(groups, per_group, kh, kw, inputs)
+    blocks = padded.reshape(groups, -1, LANES, kh, kw, inputs)
+    return blocks.transpose(0, 1, 3, 4, 5, 2).ravel()

@@ -1,0 +1,163 @@
+"""From graph nodes to the runtime's steps: which opcode, on which views, in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from demitasse.converter.flat.format import MAX_INPUTS, MAX_RANK, Opcode
+from demitasse.converter.flat.layout import View, assign, default_strides, join_regions
+from demitasse.converter.flat.prepare import HIDDEN, prepare
+from demitasse.converter.graph import Graph, Node, Quantization
+from demitasse.converter.ops import (
+    Bias,
+    Concat,
+    Conv2d,
+    Crop,
+    Deconv2d,
+    Dequantize,
+    Eltwise,
+    Flatten,
+    InnerProduct,
+    Lookup,
+    Lrn,
+    Permute,
+    Pool2d,
+    PRelu,
+    Quantize,
+    Rescale,
+    Reshape,
+    Scale,
+    Slice,
+    Softmax,
+    Unary,
+)
+from demitasse.errors import UnsupportedError
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """One tensor record: a typed view of a buffer. `name` is None for what nobody asks for."""
+
+    name: str | None
+    dtype: str
+    quant: Quantization | None
+    view: View
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One operator record. `node` says what the parameters are; None for a copy."""
+
+    opcode: Opcode
+    inputs: tuple[Operand, ...]
+    output: Operand
+    node: Node | None = None
+    macs: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Steps in order, and the graph that they compute with every tensor's operand.
+
+    `after[name]` steps have run when the tensor's value stands.
+    """
+
+    graph: Graph
+    steps: tuple[Step, ...]
+    operands: dict[str, Operand]
+    after: dict[str, int]
+
+
+def lower(graph: Graph) -> Program:
+    """Lower an optimized graph. Raises UnsupportedError naming what the runtime lacks."""
+    graph = prepare(graph)
+    operands = {name: _operand(graph, name, view) for name, view in assign(graph).items()}
+    steps: list[Step] = []
+    after = dict.fromkeys(graph.inputs, 0)
+    for node in graph.nodes:
+        steps.extend(_steps(graph, node, operands))
+        after.update(dict.fromkeys(node.outputs, len(steps)))
+    return Program(graph, tuple(steps), operands, after)
+
+
+def _operand(graph: Graph, name: str, view: View) -> Operand:
+    tensor = graph.tensors[name]
+    if len(tensor.shape) > MAX_RANK:
+        raise UnsupportedError(f"tensor {name} has {len(tensor.shape)} axes, at most {MAX_RANK}")
+    hidden = name.startswith(HIDDEN)
+    return Operand(None if hidden else name, tensor.dtype, tensor.quant, view)
+
+
+def _steps(graph: Graph, node: Node, operands: dict[str, Operand]) -> Iterator[Step]:
+    """The steps of one node; none where views say it all."""
+    inputs = [operands[name] for name in node.inputs]
+    output = operands[node.outputs[0]]
+    if isinstance(node.op, Slice | Crop | Permute):
+        return
+    if isinstance(node.op, Concat):
+        regions = join_regions(node, [x.view for x in inputs], output.view)
+        for x, region in zip(inputs, regions, strict=True):
+            if not x.view.same_place(region):
+                yield Step(Opcode.COPY, (x,), replace(output, name=None, view=region))
+    elif isinstance(node.op, Reshape | Flatten):
+        if output.view.buffer == node.outputs[0]:
+            yield Step(Opcode.COPY, (inputs[0],), output)
+    else:
+        opcode, image = _opcode(node)
+        if image:
+            copies = [_channels_last(node, i, x) for i, x in enumerate(inputs)]
+            yield from (
+                Step(Opcode.COPY, (x,), copy)
+                for x, copy in zip(inputs, copies, strict=True)
+                if copy is not x
+            )
+            inputs = copies
+        if len(inputs) > MAX_INPUTS:
+            raise UnsupportedError(
+                f"{len(inputs)} inputs, the runtime takes {MAX_INPUTS}", layer=node.name
+            )
+        macs = node.op.macs(graph.shapes(node.inputs), graph.shapes(node.outputs))
+        yield Step(opcode, tuple(inputs), output, node, macs)
+
+
+def _channels_last(node: Node, index: int, x: Operand) -> Operand:
+    """`x` itself if its channels are contiguous, else a copy of it that has them so."""
+    shape, strides = x.view.shape, x.view.strides
+    if shape[1] == 1 or strides[1] == 1:
+        return x
+    buffer = f"{HIDDEN}{node.name}.{index}"
+    return replace(x, name=None, view=View(buffer, shape, default_strides(shape)))
+
+
+ELTWISE = {"sum": Opcode.SUM, "prod": Opcode.PROD, "max": Opcode.MAX}
+POOL = {"max": Opcode.POOL_MAX, "average": Opcode.POOL_AVERAGE}
+
+# class of the operator -> (opcode or how to choose it, whether it reads images)
+OPCODES: dict[type, tuple[Opcode | Callable[[Node], Opcode], bool]] = {
+    Conv2d: (Opcode.CONV, True),
+    InnerProduct: (Opcode.CONV, True),
+    Deconv2d: (Opcode.DECONV, True),
+    Pool2d: (lambda node: POOL[node.op.kind], True),
+    Eltwise: (lambda node: ELTWISE[node.op.kind], False),
+    Rescale: (Opcode.RESCALE, False),
+    Lookup: (Opcode.LOOKUP, False),
+    Unary: (Opcode.UNARY, False),
+    PRelu: (Opcode.UNARY, False),
+    Scale: (Opcode.SCALE, False),
+    Bias: (Opcode.SCALE, False),
+    Lrn: (Opcode.LRN, True),
+    Softmax: (Opcode.SOFTMAX, False),
+    Quantize: (Opcode.QUANTIZE, False),
+    Dequantize: (Opcode.DEQUANTIZE, False),
+}
+
+
+def _opcode(node: Node) -> tuple[Opcode, bool]:
+    for kind in type(node.op).__mro__:
+        if kind in OPCODES:
+            choice, image = OPCODES[kind]
+            return (choice if isinstance(choice, Opcode) else choice(node)), image
+    raise UnsupportedError(
+        f"the runtime has no operator for {type(node.op).__name__}", layer=node.name
+    )

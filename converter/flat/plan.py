@@ -1,0 +1,149 @@
+"""The memory plan: where each buffer stands in the arena."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from demitasse.converter.flat.format import ALIGN, ITEM_SIZES, Opcode, round_up
+from demitasse.converter.flat.layout import View
+from demitasse.converter.flat.lower import Operand, Program, Step
+
+# Operators whose kernels read an element before they write the same element.
+IN_PLACE = {
+    Opcode.SUM,
+    Opcode.PROD,
+    Opcode.MAX,
+    Opcode.RESCALE,
+    Opcode.LOOKUP,
+    Opcode.UNARY,
+    Opcode.SCALE,
+    Opcode.SOFTMAX,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """A buffer: bytes, and the first and last step that need it (-1: before the first)."""
+
+    size: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Byte offset of every buffer, the arena's size and the least that any plan needs."""
+
+    offsets: dict[str, int]
+    size: int
+    lower_bound: int
+
+
+def plan(program: Program) -> Plan:
+    """Place buffers so that those alive at the same time do not overlap.
+
+    Greedy by size, by lifetime and by area, the best of them (Pisarchyk and Lee, "Efficient
+    memory management for deep neural net inference", 2020).
+    """
+    lives = _lives(program)
+    shared = _share_in_place(program, lives)
+    bound = max((_alive(lives, step) for step in range(-1, len(program.steps) + 1)), default=0)
+    orders = (
+        lambda life: (-life.size, life.first),
+        lambda life: (-(life.last - life.first), -life.size),
+        lambda life: (-life.size * (life.last - life.first + 1), life.first),
+        lambda life: (life.first, -life.size),
+    )
+    best: dict[str, int] = {}
+    best_size = -1
+    for order in orders:
+        names = sorted(lives, key=lambda name: (*order(lives[name]), name))
+        offsets, size = _place(names, lives)
+        if best_size < 0 or size < best_size:
+            best, best_size = offsets, size
+    offsets = {name: best[_final(shared, name)] for name in (*lives, *shared)}
+    return Plan(offsets, max(best_size, 0), bound)
+
+
+def _lives(program: Program) -> dict[str, Life]:
+    lives: dict[str, Life] = {}
+
+    def touch(operand: Operand, step: int) -> None:
+        view = operand.view
+        size = round_up((view.offset + view.extent()) * ITEM_SIZES[operand.dtype], ALIGN)
+        old = lives.get(view.buffer, Life(0, step, step))
+        lives[view.buffer] = Life(max(size, old.size), min(old.first, step), max(old.last, step))
+
+    for name in program.graph.inputs:
+        touch(program.operands[name], -1)
+    for i, step in enumerate(program.steps):
+        for operand in (*step.inputs, step.output):
+            touch(operand, i)
+    for name in program.graph.outputs:
+        touch(program.operands[name], len(program.steps))
+    return lives
+
+
+def _share_in_place(program: Program, lives: dict[str, Life]) -> dict[str, str]:
+    """Let element-wise steps write over an input that nobody needs afterwards."""
+    shared: dict[str, str] = {}
+    for i, step in enumerate(program.steps):
+        host = _reusable_input(step, i, lives, shared)
+        if host is not None:
+            output = step.output.view.buffer
+            lives[host] = replace(lives[host], last=lives.pop(output).last)
+            shared[output] = host
+    return shared
+
+
+def _reusable_input(
+    step: Step, index: int, lives: dict[str, Life], shared: dict[str, str]
+) -> str | None:
+    output = step.output.view
+    if step.opcode not in IN_PLACE or output.buffer not in lives or not output.spans_buffer():
+        return None
+    for operand in step.inputs:
+        host = _final(shared, operand.view.buffer)
+        fits = lives[host].last == index and lives[output.buffer].first == index
+        same_size = lives[host].size == lives[output.buffer].size
+        same_item = ITEM_SIZES[operand.dtype] == ITEM_SIZES[step.output.dtype]
+        others = [o for o in step.inputs if _final(shared, o.view.buffer) == host]
+        alike = all(_same_elements(o.view, output) for o in others)
+        if fits and same_size and same_item and alike:
+            return host
+    return None
+
+
+def _same_elements(a: View, b: View) -> bool:
+    return a.shape == b.shape and a.same_place(replace(b, buffer=a.buffer))
+
+
+def _final(shared: dict[str, str], name: str) -> str:
+    while name in shared:
+        name = shared[name]
+    return name
+
+
+def _alive(lives: dict[str, Life], step: int) -> int:
+    return sum(life.size for life in lives.values() if life.first <= step <= life.last)
+
+
+def _place(names: list[str], lives: dict[str, Life]) -> tuple[dict[str, int], int]:
+    """First fit in the given order."""
+    offsets: dict[str, int] = {}
+    size = 0
+    for name in names:
+        life = lives[name]
+        taken = sorted(
+            (offsets[other], offsets[other] + lives[other].size)
+            for other in offsets
+            if lives[other].first <= life.last and life.first <= lives[other].last
+        )
+        offset = 0
+        for start, end in taken:
+            if offset + life.size <= start:
+                break
+            offset = max(offset, end)
+        offsets[name] = offset
+        size = max(size, offset + life.size)
+    return offsets, size

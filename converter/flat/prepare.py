@@ -1,0 +1,78 @@
+"""Rewrites that the file format asks for, before tensors are laid out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from demitasse.converter.graph import Graph, Node, Tensor
+from demitasse.converter.ops import Flatten, InnerProduct, Reshape
+from demitasse.converter.ops.base import canonical_axis, count
+from demitasse.converter.passes.identity import drop_identities
+
+HIDDEN = "%"  # names that start so never reach the user
+
+
+def prepare(graph: Graph) -> Graph:
+    """No Identity; every InnerProduct reads rank 2 or 4 and flattens from axis 1."""
+    graph = _copy_passed_through(drop_identities(graph))
+    tensors = dict(graph.tensors)
+    producers = graph.producers()
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        if isinstance(node.op, InnerProduct):
+            nodes.extend(_inner_product(node, tensors, producers))
+        else:
+            nodes.append(node)
+    return replace(graph, nodes=tuple(nodes), tensors=tensors)
+
+
+def _inner_product(
+    node: Node, tensors: dict[str, Tensor], producers: dict[str, Node]
+) -> list[Node]:
+    """The node, between reshapes where it flattens otherwise than an image or a row."""
+    assert isinstance(node.op, InnerProduct)
+    source = _before_flatten(node.inputs[0], tensors, producers)
+    x = tensors[source]
+    axis = canonical_axis(node.op.axis, len(tensors[node.inputs[0]].shape))
+    if axis == 1 and len(x.shape) in (2, 4):
+        return [replace(node, inputs=(source,))]
+    x = tensors[node.inputs[0]]
+    y = tensors[node.outputs[0]]
+    rows = (count(x.shape[:axis]), count(x.shape[axis:]))
+    before, after = f"{HIDDEN}{node.name}.rows", f"{HIDDEN}{node.name}.results"
+    tensors[before] = replace(x, name=before, shape=rows)
+    if len(y.shape) == 2:
+        after = y.name
+    else:
+        tensors[after] = replace(y, name=after, shape=(rows[0], node.op.channels))
+    steps = [
+        Node(f"{node.name}.rows", Reshape(rows), (x.name,), (before,)),
+        replace(node, op=replace(node.op, axis=1), inputs=(before,), outputs=(after,)),
+    ]
+    if after != y.name:
+        steps.append(Node(f"{node.name}.results", Reshape(y.shape), (after,), (y.name,)))
+    return steps
+
+
+def _before_flatten(name: str, tensors: dict[str, Tensor], producers: dict[str, Node]) -> str:
+    """The tensor whose flattening from axis 1 gives the rows of the rank-2 tensor `name`."""
+    node = producers.get(name)
+    if node is None or not isinstance(node.op, Flatten | Reshape):
+        return name
+    source = tensors[node.inputs[0]]
+    rank_2 = len(tensors[name].shape) == 2
+    same_rows = source.shape[:1] == tensors[name].shape[:1]
+    return source.name if rank_2 and same_rows and len(source.shape) == 4 else name
+
+
+def _copy_passed_through(graph: Graph) -> Graph:
+    """An output that is an input (a net that only copies) becomes a tensor of its own."""
+    nodes, tensors, outputs = list(graph.nodes), dict(graph.tensors), []
+    for name in graph.outputs:
+        if name in graph.inputs:
+            copy = f"{HIDDEN}{name}.copy"
+            tensors[copy] = replace(tensors[name], name=copy)
+            nodes.append(Node(copy, Reshape(tensors[name].shape), (name,), (copy,)))
+            name = copy
+        outputs.append(name)
+    return replace(graph, nodes=tuple(nodes), tensors=tensors, outputs=tuple(outputs))
