@@ -8,6 +8,7 @@ from demitasse.converter.graph import Graph, Node, Tensor
 from demitasse.converter.ops import Flatten, InnerProduct, Reshape
 from demitasse.converter.ops.base import canonical_axis, count
 from demitasse.converter.passes.identity import drop_identities
+from demitasse.converter.passes.layout import without_dead_moves
 
 HIDDEN = "%"  # names that start so never reach the user
 
@@ -23,7 +24,7 @@ def prepare(graph: Graph) -> Graph:
             nodes.extend(_inner_product(node, tensors, producers))
         else:
             nodes.append(node)
-    return replace(graph, nodes=tuple(nodes), tensors=tensors)
+    return without_dead_moves(replace(graph, tensors=tensors), nodes)
 
 
 def _inner_product(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from demitasse.converter.graph import Graph, Node, rebuild
@@ -19,7 +20,7 @@ def cancel_layout(graph: Graph) -> Graph:
             node = replace(node, op=Identity(), weights={})
         nodes[node.name] = node
         producer.update(dict.fromkeys(node.outputs, node))
-    return drop_identities(_without_dead(graph, list(nodes.values())))
+    return drop_identities(without_dead_moves(graph, list(nodes.values())))
 
 
 def _merged(graph: Graph, node: Node, before: Node | None) -> Node:
@@ -48,8 +49,8 @@ def _changes_nothing(graph: Graph, node: Node) -> bool:
     return False
 
 
-def _without_dead(graph: Graph, nodes: list[Node]) -> Graph:
-    """Drop layout nodes whose result nobody reads any more."""
+def without_dead_moves(graph: Graph, nodes: Sequence[Node]) -> Graph:
+    """Drop nodes that only move values and whose result nobody reads."""
     alive = set(graph.outputs)
     kept: list[Node] = []
     for node in reversed(nodes):
