@@ -56,7 +56,8 @@ $(VENV)/.dev: $(VENV)/.made pyproject.toml setup.py | build/host/.compiler
 SOURCES  := $(wildcard runtime_c/src/*.c runtime_c/kernels/*/*.c)
 PROGRAMS := dmt_run dmt_bench
 LIBRARY  := runtime_c/python/libdemitasse_host.so
-CPPFLAGS += -Iruntime_c/include -Iruntime_c/src -MMD -MP
+INCLUDES := -Iruntime_c/include -Iruntime_c/src
+CPPFLAGS += $(INCLUDES) -MMD -MP
 CFLAGS   := $(shell cat runtime_c/cflags.txt) -pthread
 
 HOST_FLAGS := -fPIC
@@ -120,6 +121,7 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check $(PYTHON_FILES)
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run -Werror $(C_FILES)
+	$(CC) $(INCLUDES) $(CFLAGS) -Werror -fsyntax-only $(SOURCES)
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix $(PYTHON_FILES)
