@@ -1,0 +1,33 @@
+"""Fillers that mean something: weights that a deployed net may leave out of its file."""
+
+from __future__ import annotations
+
+from math import ceil
+
+import numpy as np
+
+from demitasse.converter.caffe.params import Params
+from demitasse.converter.caffe.text import Message
+from demitasse.converter.graph import Shape
+from demitasse.errors import ShapeError
+
+
+def fill(filler: Message, shape: Shape) -> np.ndarray | None:
+    """The blob that a `constant` or `bilinear` filler makes; None for the random ones."""
+    params = Params("filler", filler)
+    kind = params.string("type", "constant")
+    if kind == "constant":
+        return np.full(shape, params.real("value"), np.float32)
+    if kind == "bilinear":
+        return _bilinear(shape)
+    return None
+
+
+def _bilinear(shape: Shape) -> np.ndarray:
+    """Caffe's upsampling kernel, the same for every channel pair."""
+    if len(shape) != 4 or shape[2] != shape[3]:
+        raise ShapeError(f"a bilinear filler needs a square 4-D blob, found shape {shape}")
+    half = ceil(shape[3] / 2)
+    center = (2 * half - 1 - half % 2) / (2.0 * half)
+    row = 1 - np.abs(np.arange(shape[3]) / half - center)
+    return np.broadcast_to(np.outer(row, row), shape).astype(np.float32)

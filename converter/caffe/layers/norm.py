@@ -1,0 +1,122 @@
+"""BatchNorm, Scale, Bias, LRN, Softmax."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from demitasse.converter.caffe.lower import Blob, Context
+from demitasse.converter.caffe.params import Params
+from demitasse.converter.caffe.registry import caffe_layer
+from demitasse.converter.graph import Shape
+from demitasse.converter.ops import BatchNorm, Bias, Lrn, Scale, Softmax
+from demitasse.converter.ops.base import canonical_axis
+from demitasse.errors import ParseError, ShapeError, WeightsError
+
+REGIONS = {"ACROSS_CHANNELS": 0, "WITHIN_CHANNEL": 1}
+
+
+@caffe_layer("BatchNorm")
+def batch_norm(context: Context) -> None:
+    """Blobs: mean, variance, and the factor that both are divided by (0 makes both 0)."""
+    context.expect()
+    params = context.params("batch_norm_param")
+    params.ignore("moving_average_fraction", "engine")
+    if not params.boolean("use_global_stats", context.phase == "TEST"):
+        context.remark("use_global_stats is off: the stored statistics are used all the same")
+    context.emit(BatchNorm(params.real("eps", 1e-5)), _statistics(context))
+
+
+def _statistics(context: Context) -> dict[str, np.ndarray]:
+    channels = (context.shape[1] if len(context.shape) > 1 else 1,)
+    stored = context.arrays()
+    if len(stored) == 2:  # some writers leave the factor out
+        weights = {
+            key: context.fit(array, channels, key)
+            for key, array in zip(("mean", "variance"), stored, strict=True)
+        }
+    else:
+        weights = context.weights(mean=Blob(channels), variance=Blob(channels), factor=Blob((1,)))
+        if not weights:
+            return {}
+        factor = weights.pop("factor")[0]
+        inverse = np.float32(0 if factor == 0 else 1 / factor)
+        weights = {key: array * inverse for key, array in weights.items()}
+    if not all(np.isfinite(array).all() for array in weights.values()):
+        raise WeightsError("the stored statistics hold NaN or infinity")
+    return weights
+
+
+@caffe_layer("Scale")
+def scale(context: Context) -> None:
+    """With one bottom the scale is a blob, with two it is the second bottom."""
+    context.expect(bottoms=range(1, 3))
+    params = context.params("scale_param")
+    axis, shape = _span(context, params)
+    filler, bias_filler = params.filler("filler"), params.filler("bias_filler")
+    expected = {"scale": Blob(shape, filler)} if len(context.bottoms) == 1 else {}
+    if params.boolean("bias_term", False):
+        expected["bias"] = Blob(shape, bias_filler)
+    context.emit(Scale(axis), context.weights(**expected))
+
+
+@caffe_layer("Bias")
+def bias(context: Context) -> None:
+    context.expect(bottoms=range(1, 3))
+    params = context.params("bias_param")
+    axis, shape = _span(context, params)
+    filler = params.filler("filler")
+    expected = {"bias": Blob(shape, filler)} if len(context.bottoms) == 1 else {}
+    context.emit(Bias(axis), context.weights(**expected))
+
+
+def _span(context: Context, params: Params) -> tuple[int, Shape]:
+    """The first axis and the shape of the parameter: `num_axes` axes from `axis` on."""
+    axis, axes = params.integer("axis", 1), params.integer("num_axes", 1)
+    if len(context.bottoms) > 1:
+        shape = context.shapes[1]
+        axes = len(shape)
+        if axes == 0:
+            return 0, ()
+    start = canonical_axis(axis, len(context.shape))
+    if axes < -1:
+        raise ParseError(f"num_axes {axes} must not be below -1")
+    end = len(context.shape) if axes == -1 else start + axes
+    if end > len(context.shape):
+        raise ShapeError(f"{axes} axes from axis {start} exceed shape {context.shape}")
+    span = context.shape[start:end]
+    if len(context.bottoms) > 1 and context.shapes[1] != span:
+        raise ShapeError(
+            f"the second bottom has shape {context.shapes[1]}, expected {span} from axis {start}"
+        )
+    return start, span
+
+
+@caffe_layer("LRN")
+def lrn(context: Context) -> None:
+    context.expect()
+    params = context.params("lrn_param")
+    params.ignore("engine")
+    size = params.integer("local_size", 5)
+    if size < 1 or size % 2 == 0:
+        raise ParseError(f"local_size must be odd and positive, found {size}")
+    context.emit(
+        Lrn(
+            region=(
+                "within"
+                if params.symbol("norm_region", REGIONS, "ACROSS_CHANNELS") == "WITHIN_CHANNEL"
+                else "across"
+            ),
+            size=size,
+            alpha=params.real("alpha", 1.0),
+            beta=params.real("beta", 0.75),
+            k=params.real("k", 1.0),
+        )
+    )
+
+
+@caffe_layer("Softmax")
+def softmax(context: Context) -> None:
+    context.expect()
+    params = context.params("softmax_param")
+    params.ignore("engine")
+    context.emit(Softmax(canonical_axis(params.integer("axis", 1), len(context.shape))))

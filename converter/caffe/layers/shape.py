@@ -1,0 +1,86 @@
+"""Layers that move values without computing."""
+
+from __future__ import annotations
+
+from demitasse.converter.caffe.lower import Context
+from demitasse.converter.caffe.params import Params
+from demitasse.converter.caffe.registry import caffe_layer
+from demitasse.converter.ops import Concat, Crop, Flatten, Identity, Permute, Power, Reshape, Slice
+from demitasse.converter.ops.base import canonical_axis
+from demitasse.errors import ParseError
+
+MANY = range(1, 1 << 20)
+
+
+@caffe_layer("Concat")
+def concat(context: Context) -> None:
+    context.expect(bottoms=MANY)
+    params = context.params("concat_param")
+    params.ignore("engine", "per_fla_fuse")
+    context.emit(Concat(_axis(context, params, "concat_dim")))
+
+
+@caffe_layer("Slice")
+def slices(context: Context) -> None:
+    context.expect(tops=MANY)
+    params = context.params("slice_param")
+    axis = _axis(context, params, "slice_dim")
+    points = params.integers("slice_point")
+    if points and len(points) != len(context.tops) - 1:
+        raise ParseError(f"{len(points)} slice points for {len(context.tops)} tops")
+    context.emit(Slice(len(context.tops), axis, points))
+
+
+def _axis(context: Context, params: Params, legacy: str) -> int:
+    """`axis`, or its older name, never both."""
+    if legacy in params:
+        if "axis" in params:
+            raise ParseError(f"has both axis and {legacy}", remedy="give only one")
+        return canonical_axis(params.integer(legacy), len(context.shape))
+    return canonical_axis(params.integer("axis", 1), len(context.shape))
+
+
+@caffe_layer("Split")
+def split(context: Context) -> None:
+    context.expect(tops=MANY)
+    context.emit(Identity(len(context.tops)))
+
+
+@caffe_layer("Dropout")
+def dropout(context: Context) -> None:
+    """The identity at test time, except where a fork scales then instead of in training."""
+    context.expect()
+    params = context.params("dropout_param")
+    params.ignore("dropout_ratio", "engine", "random_seed")
+    if not params.boolean("scale_train", True):
+        context.emit(Power(scale=1.0 - params.real("dropout_ratio", 0.5)))
+        return
+    context.emit(Identity())
+
+
+@caffe_layer("Flatten")
+def flatten(context: Context) -> None:
+    context.expect()
+    params = context.params("flatten_param")
+    context.emit(Flatten(params.integer("axis", 1), params.integer("end_axis", -1)))
+
+
+@caffe_layer("Reshape")
+def reshape(context: Context) -> None:
+    context.expect()
+    params = context.params("reshape_param")
+    dims = params.part("shape").integers("dim")
+    context.emit(Reshape(dims, params.integer("axis", 0), params.integer("num_axes", -1)))
+
+
+@caffe_layer("Permute")
+def permute(context: Context) -> None:
+    context.expect()
+    context.emit(Permute(context.params("permute_param").integers("order")))
+
+
+@caffe_layer("Crop")
+def crop(context: Context) -> None:
+    context.expect(bottoms=2)
+    params = context.params("crop_param")
+    context.emit(Crop(params.integer("axis", 2), params.integers("offset")))

@@ -1,0 +1,171 @@
+"""Load a Caffe network: prototxt and caffemodel to a graph."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from os import PathLike
+from pathlib import Path
+
+from demitasse.converter.caffe.filter import net_state, takes_part
+from demitasse.converter.caffe.lower import Builder, Options
+from demitasse.converter.caffe.problems import Problems
+from demitasse.converter.caffe.registry import Reader, readers
+from demitasse.converter.caffe.text import Message, read_prototxt
+from demitasse.converter.caffe.upgrade import Layer, upgrade
+from demitasse.converter.caffe.weights import Store, read_weights
+from demitasse.converter.caffe.wiring import Value, Wiring, select, wire
+from demitasse.converter.graph import Graph, Shape
+from demitasse.errors import DemitasseError, ParseError, ShapeError, UnsupportedError
+
+PathName = str | PathLike[str]
+DIALECTS = ("bvlc", "ssd", "nvidia", "intel", "segnet", "pspnet", "yolo")
+
+
+def load_caffe(
+    prototxt: PathName,
+    caffemodel: PathName | None = None,
+    input_shapes: Mapping[str, Iterable[int]] | None = None,
+    outputs: Iterable[str] | None = None,
+    plugins: Iterable[PathName] = (),
+    phase: str = "TEST",
+    level: int = 0,
+    stages: Iterable[str] = (),
+    dialect: str | None = None,
+    strict: bool = False,
+) -> Graph:
+    """Read a network as Caffe would, unfolded: one or more nodes for each layer.
+
+    Args:
+        prototxt: the text, of any generation; a training net becomes its deployed form.
+        caffemodel: the weights, binary or HDF5. Without them nodes have empty weights, except
+            where the text's fillers are constant or bilinear.
+        input_shapes: shapes by input name, in place of those that the text gives.
+        outputs: blobs to compute, `name` or `name@layer`; all that nobody reads by default.
+        plugins: Python files that register readers with `@caffe_layer`.
+        phase, level, stages: the state that include and exclude rules are matched against.
+        dialect: the fork that the net was made for, where a layer type has several meanings.
+        strict: take remarks (unknown fields, ...) for errors. Else they are DemitasseWarnings.
+
+    Raises:
+        DemitasseError: everything that is wrong with the input, in one error; ParseError,
+            UnsupportedError, ShapeError or WeightsError where it is of one kind.
+    """
+    path = Path(prototxt)
+    if dialect is not None and dialect not in DIALECTS:
+        raise DemitasseError(
+            f"unknown dialect '{dialect}'", remedy=f"use one of {', '.join(DIALECTS)}"
+        )
+    known = readers([Path(plugin) for plugin in plugins])
+    problems = Problems(path, strict)
+    text = read_prototxt(path)
+    layers = _layers(text, path, problems, phase, level, tuple(stages))
+    wiring = wire(layers, problems)
+    if outputs is not None:
+        with problems.collect():
+            select(wiring, outputs)
+    _refuse_unknown_types(wiring, known, problems)
+    shapes = _input_shapes(wiring, input_shapes or {}, problems)
+    weights = None if caffemodel is None else Path(caffemodel)
+    store = Store([] if weights is None else read_weights(weights))
+    builder = Builder(known, store, Options(phase, dialect, weights), problems)
+    builder.build(wiring, shapes)
+    problems.raise_all()
+    return _graph(text, wiring, builder)
+
+
+def _layers(
+    text: Message,
+    path: Path,
+    problems: Problems,
+    phase: str,
+    level: int,
+    stages: tuple[str, ...],
+) -> list[Layer]:
+    state = net_state(text, phase, level, stages)
+    kept = []
+    for layer in upgrade(text, problems):
+        with problems.collect(layer.name, layer.line):
+            if takes_part(layer, state):
+                kept.append(layer)
+    if not text.all("layer") and not text.all("layers"):
+        solver = text.last("net") or text.last("train_net")
+        remedy = f"this is a solver; give its net, {solver.value}" if solver else None
+        raise ParseError("a net without layers", file=path, remedy=remedy)
+    return kept
+
+
+def _refuse_unknown_types(wiring: Wiring, known: Mapping[str, Reader], problems: Problems) -> None:
+    """One error for each unknown type, naming its layers."""
+    unknown: dict[str, list[Layer]] = defaultdict(list)
+    for step in wiring.steps:
+        if step.layer.type not in known:
+            unknown[step.layer.type].append(step.layer)
+    for kind, layers in unknown.items():
+        names = ", ".join(layer.name for layer in layers[:5])
+        more = f" and {len(layers) - 5} more" if len(layers) > 5 else ""
+        what = f"unknown layer type '{kind}'" if kind else "a layer without a type"
+        problems.add(
+            UnsupportedError(
+                f"{what} (layer{'s' if len(layers) > 1 else ''} {names}{more})",
+                line=layers[0].line,
+                remedy="read it with --plugin FILE, see CONTRIBUTING.md",
+            ),
+            line=layers[0].line,
+        )
+
+
+def _input_shapes(
+    wiring: Wiring, given: Mapping[str, Iterable[int]], problems: Problems
+) -> dict[str, Shape]:
+    """The shape of each input: the user's, else the text's."""
+    shapes: dict[str, Shape] = {}
+    names = [value.blob for value in wiring.inputs]
+    for name in given:
+        if name not in names:
+            problems.add(
+                ShapeError(
+                    f"no input '{name}' to give a shape to",
+                    remedy=f"the inputs are {', '.join(names) or 'none'}",
+                )
+            )
+    for value in wiring.inputs:
+        source = value.source
+        if value.blob in given:
+            shape = tuple(int(dim) for dim in given[value.blob])
+            if not shape or any(dim < 1 for dim in shape):
+                problems.add(ShapeError(f"input '{value.blob}' cannot have shape {shape}"))
+                continue
+            shapes[value.tensor] = shape
+        elif source is not None and source.shape is not None:
+            shapes[value.tensor] = source.shape
+        else:
+            problems.add(_missing_shape(value))
+    return shapes
+
+
+def _missing_shape(value: Value) -> ShapeError:
+    crop = value.source.crop_size if value.source else 0
+    size = f"{crop},{crop}" if crop else "H,W"
+    return ShapeError(
+        f"input '{value.blob}' has no shape",
+        layer=value.maker,
+        remedy=f"give it with --input-shape {value.blob}=1,3,{size}",
+    )
+
+
+def _graph(text: Message, wiring: Wiring, builder: Builder) -> Graph:
+    name = text.last("name")
+    alive = [value for value in wiring.values() if value.tensor in builder.tensors]
+    blobs = {value.key: value.tensor for value in alive}
+    for blob, value in wiring.current.items():
+        if value.tensor in builder.tensors:
+            blobs[blob] = value.tensor
+    return Graph(
+        nodes=tuple(builder.nodes),
+        tensors=builder.tensors,
+        inputs=tuple(value.tensor for value in wiring.inputs),
+        outputs=tuple(value.tensor for value in wiring.outputs),
+        blobs=blobs,
+        name="" if name is None else name.string(),
+    )

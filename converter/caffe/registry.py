@@ -1,0 +1,74 @@
+"""Which function reads which layer type."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING
+
+from demitasse.errors import DemitasseError
+
+if TYPE_CHECKING:
+    from demitasse.converter.caffe.lower import Context
+
+Reader = Callable[["Context"], None]
+
+_BUILT_IN: dict[str, Reader] = {}
+_targets: list[dict[str, Reader]] = [_BUILT_IN]
+
+
+def caffe_layer(*types: str) -> Callable[[Reader], Reader]:
+    """Register the decorated function as the reader of these layer types.
+
+    In a plug-in it holds for the net that is being loaded, and goes before the built-in readers.
+    """
+
+    def register(reader: Reader) -> Reader:
+        _targets[-1].update(dict.fromkeys(types, reader))
+        return reader
+
+    return register
+
+
+def readers(plugins: Iterable[Path]) -> Mapping[str, Reader]:
+    """The built-in readers and those of the plug-in files, later ones first.
+
+    Raises DemitasseError naming the plug-in (and its line) that cannot be loaded.
+    """
+    package = import_module("demitasse.converter.caffe.layers")
+    for module in iter_modules(package.__path__):
+        import_module(f"{package.__name__}.{module.name}")
+    found = dict(_BUILT_IN)
+    for path in plugins:
+        found.update(_load(path))
+    return found
+
+
+def _load(path: Path) -> dict[str, Reader]:
+    found: dict[str, Reader] = {}
+    _targets.append(found)
+    try:
+        runpy.run_path(str(path))
+    except OSError as error:
+        raise DemitasseError(f"cannot read the plug-in: {error.strerror}", file=path) from None
+    except Exception as error:
+        frames = traceback.extract_tb(sys.exc_info()[2])
+        lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+        line = error.lineno if isinstance(error, SyntaxError) else (lines[-1] if lines else None)
+        raise DemitasseError(
+            f"the plug-in fails: {type(error).__name__}: {error}", file=path, line=line
+        ) from error
+    finally:
+        _targets.pop()
+    if not found:
+        raise DemitasseError(
+            "the plug-in registers no layer",
+            file=path,
+            remedy="decorate a reader with @caffe_layer",
+        )
+    return found

@@ -1,0 +1,273 @@
+"""Bring a prototxt of any generation to V2: `layer { type: "Convolution" ... }`.
+
+V1 has `layers` with an enum type; V0 is a V1 entry with all its parameters flat in an inner
+`layer`. Top-level `input` fields become a layer of type Input. Weights are read of any generation
+on their own, so nothing here concerns them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from demitasse.converter.caffe.problems import Problems
+from demitasse.converter.caffe.text import Field, Message
+from demitasse.errors import ParseError
+
+# V1LayerParameter.LayerType, by number; V2's names
+V1_TYPES = {
+    "NONE": (0, ""),
+    "ACCURACY": (1, "Accuracy"),
+    "BNLL": (2, "BNLL"),
+    "CONCAT": (3, "Concat"),
+    "CONVOLUTION": (4, "Convolution"),
+    "DATA": (5, "Data"),
+    "DROPOUT": (6, "Dropout"),
+    "EUCLIDEAN_LOSS": (7, "EuclideanLoss"),
+    "FLATTEN": (8, "Flatten"),
+    "HDF5_DATA": (9, "HDF5Data"),
+    "HDF5_OUTPUT": (10, "HDF5Output"),
+    "IM2COL": (11, "Im2col"),
+    "IMAGE_DATA": (12, "ImageData"),
+    "INFOGAIN_LOSS": (13, "InfogainLoss"),
+    "INNER_PRODUCT": (14, "InnerProduct"),
+    "LRN": (15, "LRN"),
+    "MULTINOMIAL_LOGISTIC_LOSS": (16, "MultinomialLogisticLoss"),
+    "POOLING": (17, "Pooling"),
+    "RELU": (18, "ReLU"),
+    "SIGMOID": (19, "Sigmoid"),
+    "SOFTMAX": (20, "Softmax"),
+    "SOFTMAX_LOSS": (21, "SoftmaxWithLoss"),
+    "SPLIT": (22, "Split"),
+    "TANH": (23, "TanH"),
+    "WINDOW_DATA": (24, "WindowData"),
+    "ELTWISE": (25, "Eltwise"),
+    "POWER": (26, "Power"),
+    "SIGMOID_CROSS_ENTROPY_LOSS": (27, "SigmoidCrossEntropyLoss"),
+    "HINGE_LOSS": (28, "HingeLoss"),
+    "MEMORY_DATA": (29, "MemoryData"),
+    "ARGMAX": (30, "ArgMax"),
+    "THRESHOLD": (31, "Threshold"),
+    "DUMMY_DATA": (32, "DummyData"),
+    "SLICE": (33, "Slice"),
+    "MVN": (34, "MVN"),
+    "ABSVAL": (35, "AbsVal"),
+    "SILENCE": (36, "Silence"),
+    "CONTRASTIVE_LOSS": (37, "ContrastiveLoss"),
+    "EXP": (38, "Exp"),
+    "DECONVOLUTION": (39, "Deconvolution"),
+}
+V1_NUMBERS = {number: v2 for number, v2 in V1_TYPES.values()}
+V1_TRAINING = {"blobs_lr", "weight_decay", "blob_share_mode"}
+
+V0_TYPES = {
+    "accuracy": "Accuracy",
+    "bnll": "BNLL",
+    "concat": "Concat",
+    "conv": "Convolution",
+    "data": "Data",
+    "dropout": "Dropout",
+    "euclidean_loss": "EuclideanLoss",
+    "flatten": "Flatten",
+    "hdf5_data": "HDF5Data",
+    "hdf5_output": "HDF5Output",
+    "images": "ImageData",
+    "im2col": "Im2col",
+    "infogain_loss": "InfogainLoss",
+    "innerproduct": "InnerProduct",
+    "lrn": "LRN",
+    "multinomial_logistic_loss": "MultinomialLogisticLoss",
+    "padding": "padding",  # goes away in _fold_padding
+    "pool": "Pooling",
+    "relu": "ReLU",
+    "sigmoid": "Sigmoid",
+    "softmax": "Softmax",
+    "softmax_loss": "SoftmaxWithLoss",
+    "split": "Split",
+    "tanh": "TanH",
+    "window_data": "WindowData",
+}
+V0_PARAMS = {
+    "Convolution": "convolution_param",
+    "Im2col": "convolution_param",
+    "InnerProduct": "inner_product_param",
+    "Pooling": "pooling_param",
+    "Dropout": "dropout_param",
+    "LRN": "lrn_param",
+    "Concat": "concat_param",
+    "Data": "data_param",
+    "ImageData": "image_data_param",
+    "WindowData": "window_data_param",
+    "HDF5Data": "hdf5_data_param",
+}
+V0_RENAMED = {
+    "biasterm": "bias_term",
+    "kernelsize": "kernel_size",
+    "batchsize": "batch_size",
+    "meanfile": "mean_file",
+    "cropsize": "crop_size",
+}
+V0_TRAINING = {"blobs", "blobs_lr", "weight_decay"}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One V2 layer of the text. `params` are the names under which blobs are shared."""
+
+    name: str
+    type: str
+    bottoms: tuple[str, ...]
+    tops: tuple[str, ...]
+    params: tuple[str, ...]
+    message: Message
+
+    @property
+    def line(self) -> int:
+        return self.message.line
+
+    def param(self, name: str) -> Message | None:
+        """The layer's `*_param` message of this name."""
+        return self.message.merged(name)
+
+
+def upgrade(net: Message, problems: Problems) -> list[Layer]:
+    """The net's layers as V2, an Input layer in front where the text has top-level inputs."""
+    layers: list[Layer] = []
+    if net.all("input"):
+        layers.append(_input_layer(net))
+    old, new = net.all("layers"), net.all("layer")
+    if old and new:
+        problems.remark(
+            "the text has both 'layers' and 'layer'; 'layer' is ignored, as in Caffe",
+            line=new[0].line,
+        )
+    for field in old or new:
+        with problems.collect(line=field.line):
+            message = _from_v1(field.message()) if old else field.message()
+            layers.append(_layer(message))
+    with problems.collect():
+        layers = _fold_padding(layers)
+    return layers
+
+
+def _layer(message: Message) -> Layer:
+    return Layer(
+        name=_string(message, "name"),
+        type=_string(message, "type"),
+        bottoms=tuple(field.string() for field in message.all("bottom")),
+        tops=tuple(field.string() for field in message.all("top")),
+        params=tuple(_string(field.message(), "name") for field in message.all("param")),
+        message=message,
+    )
+
+
+def _string(message: Message, name: str) -> str:
+    field = message.last(name)
+    return "" if field is None else field.string()
+
+
+def _input_layer(net: Message) -> Layer:
+    """`input`, with `input_shape` (one each) or `input_dim` (four each)."""
+    inputs = net.all("input")
+    line = inputs[0].line
+    shapes = net.all("input_shape")
+    dims = net.all("input_dim")
+    if dims and not shapes:
+        grouped = [dims[i : i + 4] for i in range(0, len(dims), 4)]
+        shapes = [
+            Field(
+                "shape",
+                Message(tuple(replace(d, name="dim") for d in group), group[0].line),
+                group[0].line,
+            )
+            for group in grouped
+        ]
+    fields = (
+        Field("name", "input", line, quoted=True),
+        Field("type", "Input", line, quoted=True),
+        *(replace(field, name="top") for field in inputs),
+        Field("input_param", Message(tuple(replace(s, name="shape") for s in shapes), line), line),
+    )
+    return _layer(Message(fields, line))
+
+
+def _from_v1(message: Message) -> Message:
+    inner = message.merged("layer")
+    if inner is not None:
+        return _from_v0(message, inner)
+    fields = []
+    for field in message.fields:
+        if field.name == "type":
+            field = replace(field, value=_v1_type(field), quoted=True)
+        elif field.name == "param":
+            field = replace(field, value=Message((replace(field, name="name"),), field.line))
+        if field.name not in V1_TRAINING:
+            fields.append(field)
+    return Message(tuple(fields), message.line)
+
+
+def _v1_type(field: Field) -> str:
+    """The enum by name or number. Forks added V2 names as strings: these pass."""
+    word = field.string()
+    if word in V1_TYPES:
+        return V1_TYPES[word][1]
+    if word.isdigit():
+        return V1_NUMBERS.get(int(word), word)
+    return word
+
+
+def _from_v0(outer: Message, inner: Message) -> Message:
+    """Flat parameters move into the message that their layer's type reads."""
+    kind = _string(inner, "type")
+    if kind not in V0_TYPES:
+        raise ParseError(
+            f"unknown V0 layer type '{kind}'", line=inner.line, layer=_string(inner, "name")
+        )
+    v2 = V0_TYPES[kind]
+    moved, fields = [], []
+    for field in inner.fields:
+        if field.name == "name":
+            fields.append(field)
+        elif field.name != "type" and field.name not in V0_TRAINING:
+            moved.append(replace(field, name=V0_RENAMED.get(field.name, field.name)))
+    fields.append(Field("type", v2, inner.line, quoted=True))
+    fields += [field for field in outer.fields if field.name in ("bottom", "top")]
+    if moved:
+        name = V0_PARAMS.get(v2, f"{kind}_param")
+        fields.append(Field(name, Message(tuple(moved), inner.line), inner.line))
+    return Message(tuple(fields), outer.line)
+
+
+def _fold_padding(layers: Iterable[Layer]) -> list[Layer]:
+    """V0's `padding` layers become the pad of the convolution or pooling that reads them."""
+    pads: dict[str, Layer] = {}
+    kept = []
+    for layer in layers:
+        if layer.type == "padding":
+            if len(layer.bottoms) != 1 or len(layer.tops) != 1:
+                raise ParseError(
+                    "a padding layer needs one bottom and one top",
+                    line=layer.line,
+                    layer=layer.name,
+                )
+            pads[layer.tops[0]] = layer
+            continue
+        padding = next((pads[b] for b in layer.bottoms if b in pads), None)
+        if padding is not None:
+            if layer.type not in ("Convolution", "Pooling") or len(layer.bottoms) != 1:
+                raise ParseError(
+                    "a padding layer can only feed a convolution or pooling",
+                    line=padding.line,
+                    layer=padding.name,
+                )
+            layer = _with_pad(layer, padding)
+        kept.append(layer)
+    return kept
+
+
+def _with_pad(layer: Layer, padding: Layer) -> Layer:
+    amount = padding.param("padding_param") or Message()
+    fields = tuple(f for f in amount.fields if f.name == "pad")
+    param = Field(V0_PARAMS[layer.type], Message(fields, padding.line), padding.line)
+    message = Message((*layer.message.fields, param), layer.line)
+    return replace(layer, bottoms=padding.bottoms, message=message)

@@ -1,0 +1,172 @@
+"""Who reads whose blob: versions of blobs written in place, names, outputs.
+
+A layer whose top repeats its bottom writes the blob anew; whoever reads the name later gets the
+new value. Each value becomes a tensor of its own. The last value of blob `conv1` is the tensor
+`conv1`, an earlier one `conv1@layer` after the layer that made it; only a net input keeps its
+plain name whatever is done to it later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+
+from demitasse.converter.caffe import deploy
+from demitasse.converter.caffe.problems import Problems
+from demitasse.converter.caffe.upgrade import Layer
+from demitasse.errors import DemitasseError, ParseError
+
+
+@dataclass(eq=False)
+class Value:
+    """One value of a blob, made by the node `maker`; `tensor` is set when all are known."""
+
+    blob: str
+    maker: str
+    source: deploy.Source | None = None
+    readers: int = 0
+    dropped_readers: int = 0
+    silenced: bool = False
+    tensor: str = ""
+
+    @property
+    def key(self) -> str:
+        return f"{self.blob}@{self.maker}"
+
+
+@dataclass(frozen=True)
+class Step:
+    """A layer with the values that it reads and makes. `name` is unique in the net."""
+
+    name: str
+    layer: Layer
+    bottoms: tuple[Value, ...]
+    tops: tuple[Value, ...]
+
+
+@dataclass
+class Wiring:
+    """The net's structure, before any layer is understood."""
+
+    inputs: list[Value] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    outputs: list[Value] = field(default_factory=list)
+    current: dict[str, Value] = field(default_factory=dict)  # the last value of each blob
+
+    def values(self) -> list[Value]:
+        return [*self.inputs, *(value for step in self.steps for value in step.tops)]
+
+
+def wire(layers: Sequence[Layer], problems: Problems) -> Wiring:
+    """Connect the layers in file order. Refuses what Caffe refuses: an unknown bottom, a top that
+    already exists, an in-place layer on a blob that another layer reads too."""
+    wiring = Wiring()
+    names = Names(layer.name for layer in layers)
+    for layer in layers:
+        with problems.collect(layer.name, layer.line):
+            _connect(wiring, layer, names)
+    wiring.inputs = [value for value in wiring.inputs if not _is_label(value)]
+    unread = [
+        value
+        for value in wiring.current.values()
+        if value.readers == 0 and not value.silenced and not _is_label(value)
+    ]
+    wiring.outputs = sorted(unread, key=lambda value: value.blob.encode())  # Caffe's order
+    _name_tensors(wiring)
+    return wiring
+
+
+def select(wiring: Wiring, keys: Iterable[str]) -> None:
+    """Make the named blobs (`name` or `name@layer`) the outputs and drop what they do not need.
+
+    Raises DemitasseError listing what there is.
+    """
+    known = {value.key: value for value in wiring.values()} | wiring.current
+    chosen = []
+    for key in keys:
+        if key not in known:
+            near = get_close_matches(key, known, 3) or sorted(wiring.current)[:20]
+            raise DemitasseError(
+                f"no blob '{key}' to take as output", remedy=f"there is {', '.join(near)}, ..."
+            )
+        chosen.append(known[key])
+    needed = set(chosen)
+    for step in reversed(wiring.steps):
+        if needed.intersection(step.tops):
+            needed.update(step.bottoms)
+    wiring.outputs = list(dict.fromkeys(chosen))
+    wiring.steps = [step for step in wiring.steps if needed.intersection(step.tops)]
+    wiring.inputs = [value for value in wiring.inputs if value in needed]
+
+
+class Names:
+    """Gives every name once: a repeated `relu` becomes `relu_1`."""
+
+    def __init__(self, reserved: Iterable[str] = ()) -> None:
+        self._reserved = set(reserved)
+        self._used: set[str] = set()
+
+    def unique(self, name: str) -> str:
+        result, count = name, 0
+        while result in self._used or (count and result in self._reserved):
+            count += 1
+            result = f"{name}_{count}"
+        self._used.add(result)
+        return result
+
+
+def _connect(wiring: Wiring, layer: Layer, names: Names) -> None:
+    layer = deploy.predictions(layer)
+    bottoms = []
+    for index, blob in enumerate(layer.bottoms):
+        if blob not in wiring.current:
+            raise ParseError(f"unknown bottom blob '{blob}' (bottom {index})")
+        bottoms.append(wiring.current[blob])
+    if layer.type == "Silence" or deploy.is_sink(layer):
+        for value in bottoms:
+            value.dropped_readers += 1
+            value.silenced |= layer.type == "Silence"
+        return
+    name = names.unique(layer.name or next(iter(layer.tops), layer.type.lower()))
+    for value in bottoms:
+        value.readers += 1
+    origins = deploy.sources(layer) if deploy.is_source(layer) else [None] * len(layer.tops)
+    tops = []
+    for index, (blob, source) in enumerate(zip(layer.tops, origins, strict=True)):
+        in_place = index < len(bottoms) and layer.bottoms[index] == blob
+        if blob in wiring.current and (not in_place or bottoms[index].readers > 1):
+            reason = "is read by another layer too" if in_place else "exists already"
+            raise ParseError(f"top blob '{blob}' is produced twice: it {reason}")
+        value = Value(blob, name, source)
+        wiring.current[blob] = value
+        tops.append(value)
+    if deploy.is_source(layer):
+        wiring.inputs += tops
+    else:
+        wiring.steps.append(Step(name, layer, tuple(bottoms), tuple(tops)))
+
+
+def _is_label(value: Value) -> bool:
+    """An input that feeds nothing but what was dropped."""
+    source = value.source
+    return (
+        source is not None
+        and value.readers == 0
+        and (source.data_layer or value.dropped_readers > 0)
+    )
+
+
+def _name_tensors(wiring: Wiring) -> None:
+    values = wiring.values()
+    inputs = {value.blob for value in wiring.inputs}
+    names = Names(wiring.current)
+    for value in values:
+        plain = value in wiring.inputs or (
+            wiring.current[value.blob] is value and value.blob not in inputs
+        )
+        if plain:
+            value.tensor = names.unique(value.blob)
+    for value in values:
+        if not value.tensor:
+            value.tensor = names.unique(value.key)
