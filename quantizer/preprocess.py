@@ -80,10 +80,9 @@ class Preprocess:
         blob = np.zeros((1, channels, height, width), np.float32)
         inside, window = _overlap(place, height, width)
         part = pixels[window].transpose(2, 0, 1).astype(np.float32)
-        mean = self.mean_blob(input_shape)
-        part -= mean[(slice(None), *inside)] if mean.shape[1:] != (1, 1) else mean
+        part -= np.broadcast_to(self.mean_blob(input_shape), blob.shape[1:])[inside]
         part *= _per_channel(self.scale, channels, "scale")[:, None, None]
-        blob[(0, slice(None), *inside)] = part
+        blob[0][inside] = part
         return blob
 
     def apply(self, sample: Sample, input_shape: Shape) -> np.ndarray:
@@ -272,9 +271,10 @@ def _per_channel(values: Sequence[float], channels: int, what: str) -> np.ndarra
 
 def _overlap(
     place: Placement, height: int, width: int
-) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Where the picture lies in the input, and which part of the stretched picture that is."""
-    inside, window = [], []
+) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Where the picture lies in the input (C, H, W), and which part of the stretched picture
+    (H, W, C) that is."""
+    inside, window = [slice(None)], []
     for start, size, length in (
         (place.top, place.height, height),
         (place.left, place.width, width),
@@ -282,4 +282,4 @@ def _overlap(
         first, count = max(0, -start), min(size, length)
         inside.append(slice(first, first + count))
         window.append(slice(max(0, start), max(0, start) + count))
-    return (inside[0], inside[1]), (window[0], window[1])
+    return tuple(inside), tuple(window)

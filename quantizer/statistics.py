@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from demitasse.errors import DataError
+from demitasse.quantizer.files import npz_bytes, read_file, write_file
 
 BINS = 1 << 16
 INF, NAN, SIGN = 0x7F80, 0x7FC0, 0x8000
@@ -261,7 +261,7 @@ def to_bytes(stats: Statistics) -> bytes:
         arrays[key] = np.concatenate([np.empty(0, dtype), *parts[key]]).astype(
             f"<{dtype().dtype.str[1:]}"
         )
-    return _npz(arrays)
+    return npz_bytes(arrays)
 
 
 def from_bytes(data: bytes, path: Path | None = None) -> Statistics:
@@ -307,36 +307,14 @@ def _unpack(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Stat
 
 
 def save(stats: Statistics, path: Path) -> None:
-    """Write a `.dstat` file, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(to_bytes(stats))
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise DataError(f"cannot be written ({error.strerror})", file=path) from error
+    """Write a `.dstat` file."""
+    write_file(path, to_bytes(stats))
 
 
 def load(path: Path) -> Statistics:
-    """Read a `.dstat` file."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror})", file=path) from error
-    return from_bytes(data, path)
+    """Read a `.dstat` file. DataError names it where it is missing or damaged."""
+    return from_bytes(read_file(path), path)
 
 
 def _offsets(arrays: list[np.ndarray]) -> np.ndarray:
     return np.cumsum([0, *(len(a) for a in arrays)])
-
-
-def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for key, array in arrays.items():
-            member = io.BytesIO()
-            np.lib.format.write_array(member, array, version=(1, 0), allow_pickle=False)
-            archive.writestr(
-                zipfile.ZipInfo(f"{key}.npy", (1980, 1, 1, 0, 0, 0)), member.getvalue()
-            )
-    return buffer.getvalue()

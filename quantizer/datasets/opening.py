@@ -46,7 +46,7 @@ def _open_source(spec: DataSpec) -> tuple[Source, np.ndarray | None]:
     if isinstance(spec, np.ndarray):
         return array_source(spec), None
     if not isinstance(spec, (str, os.PathLike)):
-        return list_source([np.asarray(array) for array in spec]), None  # type: ignore[union-attr]
+        return list_source([np.asarray(array) for array in spec]), None
     path, key = split_key(spec)
     if path.is_dir():
         return folder_source(path), None

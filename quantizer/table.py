@@ -1,0 +1,296 @@
+"""The scale table: what calibration decided, in a file to read and to edit (`.dtable`)."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from demitasse.errors import DataError
+from demitasse.quantizer.files import read_file, write_file
+from demitasse.quantizer.scheme import RANGES, activation_scale
+from demitasse.quantizer.statistics import Statistics, TensorStatistics
+from demitasse.quantizer.thresholds import DEFAULT_METHOD, Range, find_range
+
+FORMAT = "demitasse scale table"
+VERSION = 1
+FEW_SAMPLES = 32
+
+# What replaces the method for one tensor: another method's name, or the range itself.
+Override = str | tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorScale:
+    """real = scale * (q - zero_point).
+
+    low, high: the range that the method chose; min, max: the values seen. All are float32 values.
+    """
+
+    scale: float
+    zero_point: int
+    low: float
+    high: float
+    min: float
+    max: float
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleTable:
+    """Scales of activations by tensor and, optionally, of weights by node.
+
+    weights: float32 values, one per output channel, real = scale * q; where a node is missing the
+    quantizer derives them. statistics: hash of the statistics behind it, "" if there are none.
+    """
+
+    precision: str
+    symmetric: bool
+    method: str
+    statistics: str
+    tensors: Mapping[str, TensorScale]
+    weights: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    def tensor(self, name: str) -> TensorScale:
+        """The scale of one tensor. DataError names it where it is missing."""
+        if name not in self.tensors:
+            raise DataError(
+                f"the table has no scale for tensor '{name}'",
+                remedy="calibrate this network anew, or add the tensor to the table",
+            )
+        return self.tensors[name]
+
+
+def build_table(
+    stats: Statistics,
+    precision: str = "int8",
+    method: str = DEFAULT_METHOD,
+    symmetric: bool = False,
+    overrides: Mapping[str, Override] | None = None,
+) -> ScaleTable:
+    """Choose every tensor's scale. INT16 is symmetric and takes the true maximum, always."""
+    if precision not in RANGES:
+        raise DataError(
+            f"unknown precision '{precision}'", remedy=f"use one of {', '.join(RANGES)}"
+        )
+    if precision == "int16":
+        method, symmetric = "minmax", True
+    overrides = overrides or {}
+    unknown = sorted(overrides.keys() - stats.tensors.keys())
+    if unknown:
+        raise DataError(f"there are no statistics of tensor '{unknown[0]}'")
+    warnings = [f"only {stats.count} samples"] if 0 < stats.count < FEW_SAMPLES else []
+    tensors = {}
+    for name in sorted(stats.tensors):
+        stat = stats.tensors[name]
+        chosen = _choose(stat, overrides.get(name, method), symmetric)
+        warnings += [f"tensor '{name}': {text}" for text in chosen.warnings]
+        tensors[name] = _tensor_scale(stat, chosen, precision, symmetric)
+    return ScaleTable(precision, symmetric, method, stats.hash(), tensors, warnings=tuple(warnings))
+
+
+def _choose(stat: TensorStatistics, how: Override, symmetric: bool) -> Range:
+    if isinstance(how, str):
+        return find_range(stat, how, symmetric)
+    low, high = how
+    if not (math.isfinite(low) and math.isfinite(high) and low <= 0 <= high):
+        raise DataError(f"the range {low}..{high} is not finite or does not hold 0")
+    return Range(low, high, ())
+
+
+def _tensor_scale(
+    stat: TensorStatistics, chosen: Range, precision: str, symmetric: bool
+) -> TensorScale:
+    low, high = float32(chosen.low), float32(chosen.high)
+    scale, zero_point = activation_scale(low, high, precision, symmetric)
+    return TensorScale(float(scale), zero_point, low, high, float32(stat.min), float32(stat.max))
+
+
+def float32(value: float) -> float:
+    """The nearest float32, as a Python float."""
+    return float(np.float32(value))
+
+
+def write_table(table: ScaleTable, path: Path) -> None:
+    """Write a `.dtable`."""
+    write_file(path, to_text(table).encode())
+
+
+def read_table(path: Path) -> ScaleTable:
+    """Read a `.dtable`. DataError names the file and the key that is wrong."""
+    try:
+        text = read_file(path).decode()
+    except UnicodeDecodeError:
+        raise DataError("is no scale table (not text)", file=path) from None
+    return from_text(text, path)
+
+
+def to_text(table: ScaleTable) -> str:
+    """JSON, one tensor a line, sorted; the same table gives the same bytes."""
+    head = {
+        "format": FORMAT,
+        "version": VERSION,
+        "precision": table.precision,
+        "symmetric": table.symmetric,
+        "method": table.method,
+        "statistics": table.statistics,
+        "warnings": list(table.warnings),
+    }
+    lines = [f"  {_json(key)}: {_json(value)}" for key, value in head.items()]
+    tensors = {
+        name: {key: _short(getattr(t, key)) for key in TensorScale.__slots__}
+        for name, t in sorted(table.tensors.items())
+    }
+    weights = {k: [_short(v) for v in scales] for k, scales in sorted(table.weights.items())}
+    for key, rows in (("tensors", tensors), ("weights", weights)):
+        body = ",".join(f"\n    {_json(name)}: {_json(row)}" for name, row in rows.items())
+        lines.append(f"  {_json(key)}: {{{body}\n  }}" if body else f"  {_json(key)}: {{}}")
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def from_text(text: str, path: Path | None = None) -> ScaleTable:
+    """The table that a text holds; every value is checked."""
+    try:
+        root = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse)
+    except json.JSONDecodeError as error:
+        raise DataError(f"is no JSON ({error.msg})", file=path, line=error.lineno) from None
+    except ValueError as error:
+        raise DataError(str(error), file=path) from None
+    try:
+        return _table(_Checked(root, ""))
+    except ValueError as error:
+        raise DataError(str(error), file=path, remedy="see the table of another model") from None
+
+
+def _table(root: _Checked) -> ScaleTable:
+    if root.text("format") != FORMAT or root.integer("version", 0, 2**31) != VERSION:
+        raise ValueError(f"is no {FORMAT} of version {VERSION}")
+    precision = root.text("precision")
+    if precision not in RANGES:
+        raise ValueError(f"precision: {precision!r} is none of {', '.join(RANGES)}")
+    tensors = {k: _tensor(root.child("tensors").child(k), precision) for k in root.names("tensors")}
+    weights = {k: root.child("weights").scales(k) for k in root.names("weights")}
+    warnings = root.get("warnings", list)
+    return ScaleTable(
+        precision,
+        root.get("symmetric", bool),
+        root.text("method"),
+        root.text("statistics"),
+        tensors,
+        weights,
+        tuple(str(w) for w in warnings),
+    )
+
+
+def _tensor(row: _Checked, precision: str) -> TensorScale:
+    zero_point = row.integer("zero_point", *RANGES[precision])
+    scale = row.positive("scale")
+    if precision == "int16" and (zero_point != 0 or math.frexp(scale)[0] != 0.5):
+        raise ValueError(f"{row.where}: int16 wants zero_point 0 and a power of two as scale")
+    return TensorScale(scale, zero_point, *(row.real(k) for k in ("low", "high", "min", "max")))
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """A JSON object whose values are taken by type; ValueError says which key is wrong."""
+
+    value: Any
+    where: str
+
+    def get(self, key: str, kind: type) -> Any:
+        place = f"{self.where}.{key}" if self.where else key
+        if not isinstance(self.value, dict):
+            raise ValueError(f"{self.where or 'the text'}: an object is expected")
+        if key not in self.value:
+            raise ValueError(f"{place}: missing")
+        value = self.value[key]
+        if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+            raise ValueError(f"{place}: {_json(value)[:40]} is no {_KINDS[kind]}")
+        return value
+
+    def child(self, key: str) -> _Checked:
+        return _Checked(self.get(key, dict), f"{self.where}.{key}" if self.where else key)
+
+    def names(self, key: str) -> list[str]:
+        return list(self.get(key, dict))
+
+    def text(self, key: str) -> str:
+        return str(self.get(key, str))
+
+    def integer(self, key: str, low: int, high: int) -> int:
+        value = int(self.get(key, int))
+        if not low <= value <= high:
+            raise ValueError(f"{self.where}.{key}: {value} is out of range {low}..{high}")
+        return value
+
+    def real(self, key: str) -> float:
+        return _real(self.get(key, _NUMBER), f"{self.where}.{key}")
+
+    def positive(self, key: str) -> float:
+        return _positive(self.get(key, _NUMBER), f"{self.where}.{key}")
+
+    def scales(self, key: str) -> tuple[float, ...]:
+        place = f"{self.where}.{key}"
+        return tuple(_positive(v, place) for v in self.get(key, list))
+
+
+_NUMBER: Any = (int, float)
+_KINDS: dict[Any, str] = {
+    bool: "truth value",
+    dict: "object",
+    int: "integer",
+    list: "list",
+    str: "string",
+    _NUMBER: "number",
+}
+
+
+def _real(value: Any, place: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, _NUMBER):
+        raise ValueError(f"{place}: {_json(value)[:40]} is no number")
+    try:
+        with np.errstate(over="ignore"):
+            number = float32(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"{place}: {value} is no float32")
+    return number
+
+
+def _positive(value: Any, place: str) -> float:
+    number = _real(value, place)
+    if number < float(np.finfo(np.float32).tiny):
+        raise ValueError(f"{place}: a scale has to be positive, not {value}")
+    return number
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(n for n in names if names.count(n) > 1)}: given twice")
+    return result
+
+
+def _refuse(word: str) -> float:
+    raise ValueError(f"{word} is no number that a table may hold")
+
+
+def _short(value: float) -> float:
+    """A number that prints as the shortest text which reads back to the same float32."""
+    return value if isinstance(value, int) else float(str(np.float32(value)))
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def with_weights(table: ScaleTable, weights: Mapping[str, tuple[float, ...]]) -> ScaleTable:
+    """The same table with the quantizer's weight scales, for export."""
+    return replace(table, weights={k: tuple(map(float32, v)) for k, v in weights.items()})
