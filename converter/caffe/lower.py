@@ -12,12 +12,11 @@ import numpy as np
 from demitasse.converter.caffe.fillers import fill
 from demitasse.converter.caffe.params import Params
 from demitasse.converter.caffe.problems import Problems
-from demitasse.converter.caffe.registry import Reader
+from demitasse.converter.caffe.registry import Entry
 from demitasse.converter.caffe.text import Message
 from demitasse.converter.caffe.upgrade import Layer
 from demitasse.converter.caffe.weights import Store
 from demitasse.converter.caffe.wiring import Names, Step, Wiring
-from demitasse.converter.caffe.writer import WeightLayer
 from demitasse.converter.graph import Arrays, Node, Shape, Tensor, infer_node
 from demitasse.converter.ops import Operator
 from demitasse.errors import ParseError, UnsupportedError, WeightsError
@@ -48,7 +47,7 @@ class Builder:
     """Grows nodes and tensors, layer by layer."""
 
     def __init__(
-        self, readers: Mapping[str, Reader], store: Store, options: Options, problems: Problems
+        self, readers: Mapping[str, Entry], store: Store, options: Options, problems: Problems
     ) -> None:
         self.readers = readers
         self.store = store
@@ -69,13 +68,38 @@ class Builder:
         )
         repeats = Counter(step.layer.name for step in wiring.steps)
         for step in wiring.steps:
-            reader = self.readers.get(step.layer.type)
-            if reader is None or any(v.tensor not in self.tensors for v in step.bottoms):
+            entry = self.readers.get(step.layer.type)
+            if entry is None:
+                continue
+            if any(value.tensor not in self.tensors for value in step.bottoms):
+                self._note_missing(step.layer, entry)
                 continue
             context = Context(self, step, repeats[step.layer.name] > 1)
             with self.problems.collect(step.layer.name, step.layer.line):
-                reader(context)
+                entry.read(context)
                 context.finish()
+
+    def missing(self, layer: Layer) -> None:
+        """Report a layer without weights, if there is a file that should have them."""
+        if self.options.weights is None:
+            return
+        similar = self.store.similar(layer.name)
+        hint = f"; it has '{similar}'" if similar and similar != layer.name else ""
+        self.problems.add(
+            WeightsError(
+                f"no weights in {self.options.weights.name}{hint}",
+                remedy="check that prototxt and caffemodel belong together",
+            ),
+            layer.name,
+            layer.line,
+        )
+
+    def _note_missing(self, layer: Layer, entry: Entry) -> None:
+        """A layer that cannot be read for want of shapes; its missing weights can still be told."""
+        params = [f.value for f in layer.message.fields if isinstance(f.value, Message)]
+        filled = any(f.name.endswith("filler") for message in params for f in message.fields)
+        if entry.weighted and not filled and not self.store.has(layer.name):
+            self.missing(layer)
 
     def add(self, node: Node) -> None:
         """Append a node and infer its outputs. Raises ShapeError."""
@@ -92,6 +116,7 @@ class Context:
         self._builder = builder
         self._repeats = repeats
         self._params: list[Params] = []
+        self._stored: tuple[np.ndarray, ...] | None = None
         self.name = step.name
         self.layer: Layer = step.layer
         self.bottoms = tuple(value.tensor for value in step.bottoms)
@@ -157,13 +182,10 @@ class Context:
 
     def arrays(self) -> tuple[np.ndarray, ...]:
         """The layer's blobs as they are stored; none where the file lacks the layer."""
-        if self._source is None:
-            self._source = self._builder.store.take(self.layer.name, self._repeats) or WeightLayer(
-                "", ""
-            )
-        return self._source.arrays
-
-    _source: WeightLayer | None = None
+        if self._stored is None:
+            source = self._builder.store.take(self.layer.name, self._repeats)
+            self._stored = () if source is None else source.arrays
+        return self._stored
 
     def weights(self, **expected: Blob) -> dict[str, np.ndarray]:
         """The layer's blobs by the given names, which are in Caffe's order.
@@ -188,7 +210,7 @@ class Context:
                 found[key] = made
                 filled = True
         if len(found) < len(expected):
-            self._report_missing()
+            self._builder.missing(self.layer)
             return {}
         if filled and self._builder.options.weights is not None:
             self.remark(f"no weights in {self._file}: what the text's filler says is taken")
@@ -238,17 +260,3 @@ class Context:
     def _file(self) -> str:
         path = self._builder.options.weights
         return "the weights" if path is None else path.name
-
-    def _report_missing(self) -> None:
-        if self._builder.options.weights is None:
-            return
-        similar = self._builder.store.similar(self.layer.name)
-        hint = f"; it has '{similar}'" if similar and similar != self.layer.name else ""
-        self._builder.problems.add(
-            WeightsError(
-                f"no weights in {self._file}{hint}",
-                remedy="check that prototxt and caffemodel belong together",
-            ),
-            self.layer.name,
-            self.layer.line,
-        )

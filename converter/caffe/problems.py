@@ -53,7 +53,7 @@ class Problems:
         if errors:
             raise _joined(errors, self.file)
         for remark in remarks:
-            warnings.warn(str(remark), DemitasseWarning, stacklevel=4)
+            warnings.warn(str(remark), DemitasseWarning, stacklevel=3)
         self._remarks.clear()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from demitasse.converter.caffe.filter import net_state, takes_part
 from demitasse.converter.caffe.lower import Builder, Options
 from demitasse.converter.caffe.problems import Problems
-from demitasse.converter.caffe.registry import Reader, readers
+from demitasse.converter.caffe.registry import Entry, readers
 from demitasse.converter.caffe.text import Message, read_prototxt
 from demitasse.converter.caffe.upgrade import Layer, upgrade
 from demitasse.converter.caffe.weights import Store, read_weights
@@ -19,6 +19,8 @@ from demitasse.converter.graph import Graph, Shape
 from demitasse.errors import DemitasseError, ParseError, ShapeError, UnsupportedError
 
 PathName = str | PathLike[str]
+NET_FIELDS = {"name", "layer", "layers", "input", "input_dim", "input_shape", "state"}
+NET_FIELDS |= {"force_backward", "debug_info"}  # no effect on inference
 DIALECTS = ("bvlc", "ssd", "nvidia", "intel", "segnet", "pspnet", "yolo")
 
 
@@ -59,7 +61,8 @@ def load_caffe(
     known = readers([Path(plugin) for plugin in plugins])
     problems = Problems(path, strict)
     text = read_prototxt(path)
-    layers = _layers(text, path, problems, phase, level, tuple(stages))
+    _refuse_solver(text, path)
+    layers = _layers(text, problems, phase, level, tuple(stages))
     wiring = wire(layers, problems)
     if outputs is not None:
         with problems.collect():
@@ -76,26 +79,31 @@ def load_caffe(
 
 def _layers(
     text: Message,
-    path: Path,
     problems: Problems,
     phase: str,
     level: int,
     stages: tuple[str, ...],
 ) -> list[Layer]:
+    for field in text.fields:
+        if field.name not in NET_FIELDS:
+            problems.remark(f"unknown field {field.name} is ignored", line=field.line)
     state = net_state(text, phase, level, stages)
     kept = []
     for layer in upgrade(text, problems):
         with problems.collect(layer.name, layer.line):
             if takes_part(layer, state):
                 kept.append(layer)
+    return kept
+
+
+def _refuse_solver(text: Message, path: Path) -> None:
     if not text.all("layer") and not text.all("layers"):
         solver = text.last("net") or text.last("train_net")
         remedy = f"this is a solver; give its net, {solver.value}" if solver else None
         raise ParseError("a net without layers", file=path, remedy=remedy)
-    return kept
 
 
-def _refuse_unknown_types(wiring: Wiring, known: Mapping[str, Reader], problems: Problems) -> None:
+def _refuse_unknown_types(wiring: Wiring, known: Mapping[str, Entry], problems: Problems) -> None:
     """One error for each unknown type, naming its layers."""
     unknown: dict[str, list[Layer]] = defaultdict(list)
     for step in wiring.steps:

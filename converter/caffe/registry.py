@@ -6,6 +6,7 @@ import runpy
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -18,24 +19,34 @@ if TYPE_CHECKING:
 
 Reader = Callable[["Context"], None]
 
-_BUILT_IN: dict[str, Reader] = {}
-_targets: list[dict[str, Reader]] = [_BUILT_IN]
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A reader; `weighted` says that every layer of its type has blobs."""
+
+    read: Reader
+    weighted: bool
 
 
-def caffe_layer(*types: str) -> Callable[[Reader], Reader]:
+_BUILT_IN: dict[str, Entry] = {}
+_targets: list[dict[str, Entry]] = [_BUILT_IN]
+
+
+def caffe_layer(*types: str, weighted: bool = False) -> Callable[[Reader], Reader]:
     """Register the decorated function as the reader of these layer types.
 
     In a plug-in it holds for the net that is being loaded, and goes before the built-in readers.
+    `weighted` types have blobs whatever their parameters say.
     """
 
     def register(reader: Reader) -> Reader:
-        _targets[-1].update(dict.fromkeys(types, reader))
+        _targets[-1].update(dict.fromkeys(types, Entry(reader, weighted)))
         return reader
 
     return register
 
 
-def readers(plugins: Iterable[Path]) -> Mapping[str, Reader]:
+def readers(plugins: Iterable[Path]) -> Mapping[str, Entry]:
     """The built-in readers and those of the plug-in files, later ones first.
 
     Raises DemitasseError naming the plug-in (and its line) that cannot be loaded.
@@ -49,8 +60,8 @@ def readers(plugins: Iterable[Path]) -> Mapping[str, Reader]:
     return found
 
 
-def _load(path: Path) -> dict[str, Reader]:
-    found: dict[str, Reader] = {}
+def _load(path: Path) -> dict[str, Entry]:
+    found: dict[str, Entry] = {}
     _targets.append(found)
     try:
         runpy.run_path(str(path))

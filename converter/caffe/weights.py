@@ -49,6 +49,10 @@ class Store:
         self._asked[name] += 1
         return found[index] if index < len(found) else None
 
+    def has(self, name: str) -> bool:
+        """Whether the file has a layer of this name with blobs."""
+        return name in self._layers
+
     def similar(self, name: str) -> str | None:
         """A name in the file that looks like this one."""
         return next(iter(get_close_matches(name, self._layers, 1, 0.8)), None)

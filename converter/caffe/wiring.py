@@ -66,6 +66,9 @@ def wire(layers: Sequence[Layer], problems: Problems) -> Wiring:
     for layer in layers:
         with problems.collect(layer.name, layer.line):
             _connect(wiring, layer, names)
+        for blob in layer.tops:  # after an error: its readers are not to blame
+            if not deploy.is_sink(layer):
+                wiring.current.setdefault(blob, Value(blob, layer.name))
     wiring.inputs = [value for value in wiring.inputs if not _is_label(value)]
     unread = [
         value

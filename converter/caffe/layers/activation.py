@@ -23,7 +23,7 @@ def relu6(context: Context) -> None:
     context.emit(Clip(0.0, context.params("relu6_param").real("threshold", 6.0)))
 
 
-@caffe_layer("PReLU")
+@caffe_layer("PReLU", weighted=True)
 def prelu(context: Context) -> None:
     context.expect()
     params = context.params("prelu_param")

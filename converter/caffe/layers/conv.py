@@ -13,13 +13,15 @@ Pair = tuple[int, int]
 MANY = range(1, 1 << 20)
 
 
-@caffe_layer("Convolution")
+@caffe_layer("Convolution", weighted=True)
 def convolution(context: Context) -> None:
     params = context.params("convolution_param")
     _convolution(context, params, params.integer("group", 1))
 
 
-@caffe_layer("ConvolutionDepthwise", "DepthwiseConvolution", "DepthwiseConv", "ConvDW")
+@caffe_layer(
+    "ConvolutionDepthwise", "DepthwiseConvolution", "DepthwiseConv", "ConvDW", weighted=True
+)
 def depthwise(context: Context) -> None:
     """Forks' depthwise layers: one group for each input channel, whatever `group` says."""
     params = context.params("convolution_param")
@@ -27,7 +29,7 @@ def depthwise(context: Context) -> None:
     _convolution(context, params, _channels(context))
 
 
-@caffe_layer("Deconvolution")
+@caffe_layer("Deconvolution", weighted=True)
 def deconvolution(context: Context) -> None:
     params = context.params("convolution_param")
     _convolution(context, params, params.integer("group", 1), transposed=True)
@@ -118,7 +120,7 @@ def _spatial(name: str, values: tuple[int, ...], default: int) -> Pair:
     return values[0], values[-1]
 
 
-@caffe_layer("InnerProduct")
+@caffe_layer("InnerProduct", weighted=True)
 def inner_product(context: Context) -> None:
     context.expect()
     params = context.params("inner_product_param")

@@ -15,7 +15,7 @@ from demitasse.errors import ParseError, ShapeError, WeightsError
 REGIONS = {"ACROSS_CHANNELS": 0, "WITHIN_CHANNEL": 1}
 
 
-@caffe_layer("BatchNorm")
+@caffe_layer("BatchNorm", weighted=True)
 def batch_norm(context: Context) -> None:
     """Blobs: mean, variance, and the factor that both are divided by (0 makes both 0)."""
     context.expect()
