@@ -43,10 +43,10 @@ typedef enum {
 
 typedef enum { DMT_F32 = 1, DMT_S8 = 2, DMT_S16 = 3 } dmt_dtype;
 
-/* Where a check failed: index of the tensor, operator or section, by status. */
+/* Where a check failed. */
 typedef struct {
-  uint32_t index;
-  uint32_t detail; /* offset of the offending field in its record */
+  uint32_t index;  /* of the tensor, operator, section or record, by status */
+  uint32_t offset; /* in the file: the record or field to blame */
 } dmt_where;
 
 /* A tensor in memory. dim is in Caffe's order, stride in bytes. */
@@ -77,7 +77,8 @@ typedef void (*dmt_parallel_for)(void *user, uint32_t count, dmt_task task, void
 typedef int (*dmt_observer)(void *user, dmt_context *context, uint32_t operator_index, int phase);
 
 typedef struct {
-  const dmt_operator *const *operators; /* null-terminated, first match wins; NULL: generic */
+  const dmt_operator *const *operators; /* null-terminated, first match wins: dmt_kernels(), or
+                                           your own, so that the linker drops all others */
   uint32_t threads;                     /* scratch is sized for that many; 0 means 1 */
   dmt_parallel_for parallel_for;        /* NULL: this thread does all */
   dmt_observer observer;                /* NULL: none */
@@ -89,10 +90,12 @@ extern const dmt_operator *const dmt_generic[];
 #if defined(__x86_64__)
 extern const dmt_operator *const dmt_avx2[]; /* needs a CPU with AVX2 */
 #endif
-/* The fastest set for this machine, and its name; pin one by name ("generic", "avx2"). */
+/* The fastest set for this machine (name NULL), or the one of that name ("generic", "avx2"), NULL
+ * where it does not exist or cannot run. `found`, unless NULL, gets its name. */
 const dmt_operator *const *dmt_kernels(const char *name, const char **found);
 
-/* Prove that running the model cannot touch memory outside model, persistent and arena. */
+/* Prove that running the model cannot touch memory outside model, persistent and arena. `model`,
+ * as both memories, starts at a multiple of DMT_ALIGN; `where` may be NULL. */
 dmt_status dmt_check(const dmt_config *config, const void *model, size_t size, dmt_where *where);
 /* Check, and give the memory that dmt_init wants. */
 dmt_status dmt_sizes(const dmt_config *config, const void *model, size_t size, dmt_memory *sizes);
@@ -106,12 +109,20 @@ uint32_t dmt_output_count(const dmt_context *context);
 uint32_t dmt_operator_count(const dmt_context *context);
 dmt_status dmt_input(const dmt_context *context, uint32_t index, dmt_view *view);
 dmt_status dmt_output(const dmt_context *context, uint32_t index, dmt_view *view);
+/* Any tensor of the file, and how many operators must have run before its value stands (after
+ * those that come later it may be overwritten). */
+uint32_t dmt_tensor_count(const dmt_context *context);
+dmt_status dmt_tensor(const dmt_context *context, uint32_t index, dmt_view *view, uint32_t *after);
 /* Output of an operator, valid right after it ran (observer phase 1). */
 dmt_status dmt_result(const dmt_context *context, uint32_t operator_index, dmt_view *view);
 /* Name of an input, output (Caffe's blob) or operator; NULL where stripped. */
 const char *dmt_input_name(const dmt_context *context, uint32_t index);
 const char *dmt_output_name(const dmt_context *context, uint32_t index);
 const char *dmt_operator_name(const dmt_context *context, uint32_t operator_index);
+const char *dmt_name(const dmt_context *context, uint32_t name); /* of a view */
+/* For profiles: 0 for an index out of range. */
+uint32_t dmt_operator_opcode(const dmt_context *context, uint32_t operator_index);
+uint64_t dmt_operator_macs(const dmt_context *context, uint32_t operator_index);
 
 /* Copy between a view and dense float32 in Caffe's order, quantizing or dequantizing. */
 void dmt_write_f32(const dmt_view *view, const float *values);
@@ -127,7 +138,8 @@ typedef struct {
   dmt_pixels pixels;
 } dmt_frame;
 dmt_status dmt_image(dmt_context *context, uint32_t input, const dmt_frame *frame);
-/* The resize that dmt_image uses: integer bilinear, interleaved channels (1, 3 or 4). */
+/* The resize that dmt_image uses: integer bilinear, interleaved channels. Every size is 1 to 16384;
+ * others write nothing. */
 void dmt_resize_bilinear_u8(const uint8_t *src, uint32_t sw, uint32_t sh, uint32_t src_stride,
                             uint8_t *dst, uint32_t dw, uint32_t dh, uint32_t dst_stride,
                             uint32_t channels);

@@ -40,8 +40,8 @@ typedef struct {
   uint32_t dtype;
   dmt_view in[DMT_MAX_INPUTS];
   dmt_view out;
-  dmt_bytes chan; /* the CHAN section */
-  dmt_bytes data; /* the DATA section */
+  dmt_bytes chan;   /* the CHAN section */
+  dmt_bytes data;   /* the DATA section */
   uint8_t *scratch; /* threads * scratch() bytes, 64-byte aligned */
   uint32_t threads;
   dmt_parallel_for parallel_for; /* never NULL in run() */

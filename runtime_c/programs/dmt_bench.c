@@ -1,0 +1,155 @@
+/* Time a model on zeros. What runs between the two getpriority() calls is what counts; simulators
+ * look for them. */
+#define _DEFAULT_SOURCE
+#include <sys/resource.h>
+#include <time.h>
+
+#include "dmt_file.h"
+#include "dmt_pool.h"
+
+static const char usage[] =
+    "usage: dmt_bench MODEL.demi [--loops N] [--threads T] [--kernels NAME] [--profile]";
+
+static const char program[] = "dmt_bench";
+
+typedef struct {
+  const char *path, *kernels;
+  uint32_t loops, threads;
+  int profile;
+} options;
+
+/* What the hooks are given. */
+typedef struct {
+  dmt_pool *pool;
+  double *seconds; /* one for each operator */
+  double started;
+} bench;
+
+static options parse(int count, char **argument) {
+  options found = {NULL, NULL, 10, 1, 0};
+  for (int i = 1; i < count; i++) {
+    if (strcmp(argument[i], "--help") == 0) {
+      puts(usage);
+      exit(0);
+    } else if (strcmp(argument[i], "--profile") == 0) {
+      found.profile = 1;
+    } else if (strcmp(argument[i], "--kernels") == 0 && i + 1 < count) {
+      found.kernels = argument[++i];
+    } else if (strcmp(argument[i], "--loops") == 0) {
+      found.loops = read_count(program, argument[i], argument[i + 1]);
+      i++;
+    } else if (strcmp(argument[i], "--threads") == 0) {
+      found.threads = read_count(program, argument[i], argument[i + 1]);
+      i++;
+    } else if (found.path == NULL && strncmp(argument[i], "--", 2) != 0) {
+      found.path = argument[i];
+    } else {
+      die(program, "what is '%s'? See dmt_bench --help", argument[i]);
+    }
+  }
+  if (found.path == NULL) {
+    die(program, "%s", usage);
+  }
+  return found;
+}
+
+static double now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+static void parallel_for(void *user, uint32_t count, dmt_task task, void *argument) {
+  dmt_pool_for(((bench *)user)->pool, count, task, argument);
+}
+
+static int observe(void *user, dmt_context *context, uint32_t i, int phase) {
+  bench *b = user;
+  (void)context;
+  if (phase == 0) {
+    b->started = now();
+  } else {
+    b->seconds[i] += now() - b->started;
+  }
+  return 0;
+}
+
+static void run(dmt_context *context, uint32_t loops) {
+  for (uint32_t i = 0; i < loops; i++) {
+    dmt_status status = dmt_run(context);
+    if (status != DMT_OK) {
+      die(program, "%s", dmt_strerror(status));
+    }
+  }
+}
+
+static const char *opcode_name(uint32_t opcode) {
+  static const char *const name[] = {"?",        "CONV",      "DECONV", "POOL_MAX", "POOL_AVERAGE",
+                                     "SUM",      "PROD",      "MAX",    "RESCALE",  "LOOKUP",
+                                     "UNARY",    "SCALE",     "LRN",    "SOFTMAX",  "COPY",
+                                     "QUANTIZE", "DEQUANTIZE"};
+  return opcode < sizeof name / sizeof *name ? name[opcode] : name[0];
+}
+
+static void print_profile(const dmt_context *context, const bench *b, uint32_t loops) {
+  double whole = 0;
+  for (uint32_t i = 0; i < dmt_operator_count(context); i++) {
+    whole += b->seconds[i];
+  }
+  printf("%4s  %-12s %10s %6s %9s %9s  %s\n", "", "operator", "ms", "%", "MMAC", "GMAC/s", "name");
+  for (uint32_t i = 0; i < dmt_operator_count(context); i++) {
+    double seconds = b->seconds[i] / loops, macs = (double)dmt_operator_macs(context, i);
+    const char *name = dmt_operator_name(context, i);
+    printf("%4u  %-12s %10.4f %6.1f %9.3f %9.3f  %s\n", (unsigned)i,
+           opcode_name(dmt_operator_opcode(context, i)), seconds * 1e3,
+           whole > 0 ? 100 * b->seconds[i] / whole : 0.0, macs * 1e-6,
+           seconds > 0 ? macs / seconds * 1e-9 : 0.0, name != NULL ? name : "");
+  }
+}
+
+int main(int count, char **argument) {
+  options option = parse(count, argument);
+  bench b = {NULL, NULL, 0};
+  const char *kernels = NULL;
+  dmt_config config = {dmt_kernels(option.kernels, &kernels), option.threads, parallel_for, NULL,
+                       &b};
+  if (config.operators == NULL) {
+    die(program, "no kernels '%s' on this machine", option.kernels);
+  }
+  config.observer = option.profile ? observe : NULL;
+  b.pool = dmt_pool_start(allocate(program, dmt_pool_size(option.threads)), option.threads);
+  dmt_memory sizes;
+  dmt_context *context = open_model(program, option.path, &config, &sizes);
+  uint32_t operators = dmt_operator_count(context);
+  b.seconds = allocate(program, operators * sizeof *b.seconds);
+  dmt_view view;
+  for (uint32_t i = 0; dmt_input(context, i, &view) == DMT_OK; i++) {
+    size_t values = 1;
+    for (uint32_t axis = 0; axis < view.rank; axis++) {
+      values *= view.dim[axis];
+    }
+    dmt_write_f32(&view, allocate(program, values * sizeof(float)));
+  }
+
+  run(context, 1);
+  memset(b.seconds, 0, operators * sizeof *b.seconds);
+  double start = now();
+  getpriority(0x5a5a, 1);
+  run(context, option.loops);
+  getpriority(0x5a5a, 2);
+  double seconds = (now() - start) / option.loops;
+
+  double macs = 0;
+  for (uint32_t i = 0; i < operators; i++) {
+    macs += (double)dmt_operator_macs(context, i);
+  }
+  printf("%.4f ms per inference (%s, %u threads, %u loops), %.3f MMAC, arena %lu bytes, "
+         "persistent %lu bytes\n",
+         seconds * 1e3, kernels, (unsigned)option.threads, (unsigned)option.loops, macs * 1e-6,
+         (unsigned long)sizes.arena, (unsigned long)sizes.persistent);
+  if (option.profile) {
+    print_profile(context, &b, option.loops);
+  }
+  dmt_pool_stop(b.pool);
+  return 0;
+}

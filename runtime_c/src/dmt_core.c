@@ -1,0 +1,147 @@
+/* Build a context in the caller's memory and run a proven model, operator by operator. */
+#include "dmt_internal.h"
+
+static uint64_t round_up(uint64_t n) { return (n + DMT_ALIGN - 1) / DMT_ALIGN * DMT_ALIGN; }
+
+/* Bytes that one context of the model needs. Both sums fit 64 bits; whether they fit the machine
+ * is compared by the caller. */
+typedef struct {
+  uint64_t persistent, arena;
+} memory;
+
+static uint32_t threads_of(const dmt_config *config) {
+  return config->threads > 0 ? config->threads : 1;
+}
+
+static memory memory_of(const dmt_config *config, const dmt_model *model, uint32_t scratch) {
+  memory need;
+  need.persistent =
+      round_up(sizeof(dmt_context) + (uint64_t)dmt_count(model, DMT_OPER) * sizeof(dmt_operator *));
+  need.arena = model->arena_size + round_up((uint64_t)threads_of(config) * scratch);
+  return need;
+}
+
+static void serial_for(void *user, uint32_t count, dmt_task task, void *argument) {
+  (void)user;
+  for (uint32_t i = 0; i < count; i++) {
+    task(argument, i);
+  }
+}
+
+void dmt_view_tensor(const dmt_model *model, uint32_t index, uint8_t *arena, dmt_view *view) {
+  const uint8_t *record = dmt_record(model, DMT_TENS, index);
+  view->data = arena != NULL ? arena + dmt_u32(record + DMT_TENSOR_OFFSET) : NULL;
+  view->dtype = record[DMT_TENSOR_DTYPE];
+  view->rank = record[DMT_TENSOR_RANK];
+  memcpy(view->dim, record + DMT_TENSOR_DIM, sizeof view->dim);
+  memcpy(view->stride, record + DMT_TENSOR_STRIDE, sizeof view->stride);
+  view->scale = dmt_f32(record + DMT_TENSOR_SCALE);
+  view->inv_scale = dmt_f32(record + DMT_TENSOR_INVERSE);
+  view->zero_point = dmt_s32(record + DMT_TENSOR_ZERO);
+  view->name = dmt_u32(record + DMT_TENSOR_NAME);
+}
+
+void dmt_make_call(const dmt_model *model, const uint8_t *record, uint8_t *arena, dmt_call *call) {
+  const dmt_section *chan = &model->section[DMT_CHAN], *data = &model->section[DMT_DATA];
+  uint32_t io = dmt_u32(record + DMT_OPER_IO);
+  call->param = model->section[DMT_PARM].data + dmt_u32(record + DMT_OPER_PARAM);
+  call->param_size = dmt_u32(record + DMT_OPER_PARAM_SIZE);
+  call->inputs = dmt_u16(record + DMT_OPER_INPUTS);
+  call->dtype = record[DMT_OPER_DTYPE];
+  for (uint32_t i = 0; i <= call->inputs; i++) {
+    dmt_view *view = i < call->inputs ? &call->in[i] : &call->out;
+    dmt_view_tensor(model, dmt_u32(dmt_record(model, DMT_INDX, io + i)), arena, view);
+  }
+  call->chan.data = chan->data;
+  call->chan.size = chan->size;
+  call->data.data = data->data;
+  call->data.size = data->size;
+  call->scratch = NULL;
+  call->threads = 1;
+  call->parallel_for = NULL;
+  call->user = NULL;
+}
+
+dmt_status dmt_sizes(const dmt_config *config, const void *model, size_t size, dmt_memory *sizes) {
+  dmt_where where;
+  dmt_model opened;
+  uint32_t scratch;
+  if (config == NULL || config->operators == NULL || sizes == NULL) {
+    return DMT_E_ARGUMENT;
+  }
+  dmt_status status = dmt_open(model, size, &opened, &where);
+  if (status == DMT_OK) {
+    status = dmt_select(config, &opened, NULL, &scratch, &where);
+  }
+  if (status != DMT_OK) {
+    return status;
+  }
+  memory need = memory_of(config, &opened, scratch);
+  if (need.persistent > SIZE_MAX || need.arena > SIZE_MAX) {
+    return DMT_E_MEMORY;
+  }
+  sizes->persistent = (size_t)need.persistent;
+  sizes->arena = (size_t)need.arena;
+  return DMT_OK;
+}
+
+dmt_status dmt_init(const dmt_config *config, const void *model, size_t size, void *persistent,
+                    size_t persistent_size, void *arena, size_t arena_size, dmt_context **context) {
+  dmt_where where;
+  dmt_model opened;
+  uint32_t scratch;
+  if (config == NULL || config->operators == NULL || persistent == NULL || arena == NULL ||
+      context == NULL) {
+    return DMT_E_ARGUMENT;
+  }
+  if (!dmt_aligned(persistent) || !dmt_aligned(arena)) {
+    return DMT_E_ALIGNMENT;
+  }
+  dmt_status status = dmt_open(model, size, &opened, &where);
+  if (status != DMT_OK) {
+    return status;
+  }
+  if (memory_of(config, &opened, 0).persistent > persistent_size) {
+    return DMT_E_MEMORY;
+  }
+  dmt_context *made = persistent;
+  status = dmt_select(config, &opened, made->kernel, &scratch, &where);
+  if (status != DMT_OK) {
+    return status;
+  }
+  if (memory_of(config, &opened, scratch).arena > arena_size) {
+    return DMT_E_MEMORY;
+  }
+  made->model = opened;
+  made->config = *config;
+  made->config.threads = threads_of(config);
+  if (config->parallel_for == NULL) {
+    made->config.parallel_for = serial_for;
+  }
+  made->arena = arena;
+  *context = made;
+  return DMT_OK;
+}
+
+dmt_status dmt_run(dmt_context *context) {
+  if (context == NULL) {
+    return DMT_E_ARGUMENT;
+  }
+  const dmt_config *config = &context->config;
+  for (uint32_t i = 0; i < dmt_operator_count(context); i++) {
+    dmt_call call;
+    dmt_make_call(&context->model, dmt_record(&context->model, DMT_OPER, i), context->arena, &call);
+    call.scratch = context->arena + context->model.arena_size;
+    call.threads = config->threads;
+    call.parallel_for = config->parallel_for;
+    call.user = config->user;
+    if (config->observer != NULL && config->observer(config->user, context, i, 0)) {
+      return DMT_E_STOPPED;
+    }
+    context->kernel[i]->run(&call);
+    if (config->observer != NULL && config->observer(config->user, context, i, 1)) {
+      return DMT_E_STOPPED;
+    }
+  }
+  return DMT_OK;
+}

@@ -1,0 +1,72 @@
+/* Where the fields of a model.demi stand: FORMAT.md as numbers. */
+#ifndef DMT_FORMAT_H
+#define DMT_FORMAT_H
+
+enum {
+  DMT_HEADER_ENDIAN = 8,
+  DMT_HEADER_MAJOR = 12,
+  DMT_HEADER_SIZE = 16,
+  DMT_HEADER_SECTIONS = 20,
+  DMT_HEADER_FILE_SIZE = 24,
+  DMT_HEADER_CRC = 28,
+  DMT_HEADER_FEATURES = 32,
+  DMT_HEADER_ARENA = 36,
+  DMT_HEADER_BYTES = 64,
+
+  DMT_ENTRY_ID = 0,
+  DMT_ENTRY_OFFSET = 4,
+  DMT_ENTRY_SIZE = 8,
+  DMT_ENTRY_STRIDE = 12,
+  DMT_ENTRY_COUNT = 16,
+  DMT_ENTRY_BYTES = 24,
+
+  DMT_TENSOR_DTYPE = 0,
+  DMT_TENSOR_RANK = 1,
+  DMT_TENSOR_OFFSET = 4,
+  DMT_TENSOR_SCALE = 8,
+  DMT_TENSOR_ZERO = 12,
+  DMT_TENSOR_DIM = 16,
+  DMT_TENSOR_STRIDE = 40,
+  DMT_TENSOR_INVERSE = 64,
+  DMT_TENSOR_NAME = 68,
+  DMT_TENSOR_AFTER = 72,
+  DMT_TENSOR_BYTES = 80,
+
+  DMT_OPER_OPCODE = 0,
+  DMT_OPER_DTYPE = 2,
+  DMT_OPER_VERSION = 3,
+  DMT_OPER_INPUTS = 4,
+  DMT_OPER_OUTPUTS = 6,
+  DMT_OPER_IO = 8,
+  DMT_OPER_PARAM = 12,
+  DMT_OPER_PARAM_SIZE = 16,
+  DMT_OPER_NAME = 20,
+  DMT_OPER_MACS = 24,
+  DMT_OPER_BYTES = 32,
+
+  DMT_PORT_TENSOR = 0, /* input and output records */
+  DMT_PORT_NAME = 4,
+  DMT_PORT_BYTES = 8,
+
+  DMT_PREP_INPUT = 0,
+  DMT_PREP_ORDER = 4,
+  DMT_PREP_FIT = 8,
+  DMT_PREP_WIDTH = 12,
+  DMT_PREP_HEIGHT = 16,
+  DMT_PREP_TABLE = 20,
+  DMT_PREP_MEAN = 24,
+  DMT_PREP_SCALE = 28,
+  DMT_PREP_BYTES = 64
+};
+
+enum { DMT_ORDER_GRAY, DMT_ORDER_RGB, DMT_ORDER_BGR };
+enum { DMT_FIT_STRETCH, DMT_FIT_LETTERBOX, DMT_FIT_CROP };
+
+#define DMT_ENDIAN 0x01020304u
+#define DMT_MAJOR 1u
+#define DMT_FEATURES 7u           /* float32, int8, int16 */
+#define DMT_MAX_BYTES 0x7FFFFFFFu /* of file and arena: offsets and sizes fit an int32 too */
+#define DMT_MAX_SECTIONS 64u
+#define DMT_MAX_SIDE 16384u /* of a picture: the resize then needs 32 bits */
+
+#endif
