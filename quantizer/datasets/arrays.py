@@ -145,7 +145,7 @@ def _as_samples(array: np.ndarray, where: str) -> tuple[Kind, np.ndarray]:
             file=where,
             remedy="give uint8 images (N, H, W, C) or float32 blobs (N, C, H, W)",
         )
-    if array.ndim == 3 and array.shape[2] > 4:
+    if array.ndim == 3 and array.shape[2] not in (1, 3, 4):
         return "image", array[..., None]
     if array.ndim != 4 or array.shape[3] not in (1, 3):
         raise DataError(
