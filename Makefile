@@ -10,13 +10,14 @@
 #   make lint      ruff, mypy and clang-format, nothing changed;  make format lets them change
 #   make bench     time MODEL=net.demi on this machine
 #   make protos    protos/caffe.desc from protos/caffe.proto
-#   make oracle    record real Caffe's answers again (needs a Python 3.6 to 3.9)
+#   make oracle    record real Caffe's answers again (ORACLE_PYTHON: 3.6 to 3.9)
 #   make clean     remove what was built;  make distclean removes the environment too
 
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 ARM_CC ?= arm-linux-gnueabihf-gcc
+ORACLE_PYTHON ?= python3.9
 MODEL  ?= examples/digits/out/digits_int8.demi
 
 export CC
@@ -134,8 +135,13 @@ bench: host
 protos: $(VENV)/.dev
 	$(BIN)/python -m demitasse.protos.compile
 
-oracle:
-	tests/data/record.sh
+oracle: build/oracle/.made
+	build/oracle/bin/python tests/data/record.py
+
+build/oracle/.made:
+	$(ORACLE_PYTHON) -m venv build/oracle
+	build/oracle/bin/pip install -q kendryte-caffe 'numpy<2' 'protobuf<4'
+	@touch $@
 
 clean:
 	rm -rf build dist *.egg-info $(LIBRARY) examples/*/out .mypy_cache .pytest_cache .ruff_cache .hypothesis

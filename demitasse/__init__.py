@@ -5,8 +5,15 @@ on first use, so that ``import demitasse`` stays quick.
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from demitasse.errors import DemitasseError
+
+if TYPE_CHECKING:  # what _HOMES says, for type checkers
+    from demitasse.converter.caffe.reader import load_caffe
+    from demitasse.converter.evaluate import evaluate
+    from demitasse.quantizer.compile import compile
+    from demitasse.runtime.model import Model
 
 __version__ = "0.1.0"
 
@@ -14,7 +21,7 @@ __all__ = ["DemitasseError", "Model", "__version__", "compile", "evaluate", "loa
 
 _HOMES = {
     "Model": "demitasse.runtime.model",
-    "compile": "demitasse.pipeline",
+    "compile": "demitasse.quantizer.compile",
     "evaluate": "demitasse.converter.evaluate",
     "load_caffe": "demitasse.converter.caffe.reader",
 }
