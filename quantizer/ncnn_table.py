@@ -95,7 +95,7 @@ def _line(key: str, values: list[float]) -> str:
         raise DataError(
             f"ncnn cannot read the key '{key[:60]}' (blanks, or over {MAX_KEY} letters)"
         )
-    numbers = [f"{value:f}" for value in values]
+    numbers = [f"{np.float32(value):f}" for value in values]
     if not all(float(number) > 0 for number in numbers):
         raise DataError(
             "a scale vanishes in the six decimals of an ncnn table",
