@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from demitasse.converter.flat import format as f
@@ -54,6 +54,7 @@ class ModelFile:
     sections: dict[str, int]  # bytes of each
     preprocess: tuple[bytes, ...]
     metadata: dict[str, object]
+    data: bytes = field(repr=False)  # section DATA
 
 
 def read_model(path: str | os.PathLike[str]) -> ModelFile:
@@ -120,6 +121,7 @@ def _parse(data: bytes) -> ModelFile:
         sections={name: len(body) for name, body in bodies.items()},
         preprocess=tuple(prep[at : at + step] for at in range(0, len(prep), step)),
         metadata=json.loads(bodies.get("META", b"{}")),
+        data=bodies.get("DATA", b""),
     )
 
 

@@ -106,7 +106,8 @@ def serialise(
         if name in program.graph.tensors and program.operands[name].name is not None:
             tensors.index(name)
     prep = [_preprocess(p, program.graph.inputs, sections) for p in preprocess]
-    meta = json.dumps(dict(metadata or {}), sort_keys=True, ensure_ascii=False).encode()
+    told = {"lower_bound": memory.lower_bound, **(metadata or {})}
+    meta = json.dumps(told, sort_keys=True, ensure_ascii=False).encode()
     payload = {
         "TENS": tensors.records,
         "OPER": operators,

@@ -1,0 +1,62 @@
+"""Measure the ranges of a network's blobs on images.
+
+    demitasse calibrate deploy.prototxt net.caffemodel --data images/ -o net.dstat
+    demitasse calibrate deploy.prototxt net.caffemodel --data images/ --shard 2/8 -o part2.dstat
+
+A .dstat holds statistics: `threshold` makes a table of it by any method, `merge` puts shards
+together. With a .dtable (or .table, ncnn's) as output the table is made at once.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from demitasse.converter.summary import summarise_graph
+from demitasse.quantizer import compile as pipeline
+from demitasse.quantizer.calibrate import parse_shard
+from demitasse.quantizer.compile import check_folder
+from demitasse.quantizer.statistics import save
+from demitasse.tools import options as shared
+from demitasse.tools.answer import Answer
+from demitasse.tools.report import described
+from demitasse.tools.table import facts, plural
+from demitasse.tools.threshold import table_answer
+
+
+def declare(parser: ArgumentParser) -> None:
+    shared.caffe(parser)
+    shared.written(parser, "statistics (.dstat), or a table: .dtable, .table (ncnn)")
+    shared.data(parser)
+    shared.sampling(parser)
+    parser.add_argument(
+        "--shard", metavar="I/N", default="1/1", help="every N-th of the images, from the I-th on"
+    )
+    shared.scheme(parser)
+    shared.preprocessing(parser)
+    shared.reading(parser)
+
+
+def command(options: Namespace) -> Answer:
+    graph, preprocess = shared.graph(options), shared.preprocess(options)
+    check_folder(options.out)
+    statistics = pipeline.measure(
+        graph,
+        options.data,
+        preprocess.value,
+        samples=options.samples,
+        shard=parse_shard(options.shard),
+        workers=options.workers,
+        quiet=shared.is_quiet(options),
+    )
+    if options.out.suffix != ".dstat":
+        return table_answer(statistics, options, graph)
+    save(statistics, options.out)
+    seen = {"images": statistics.count, "tensors": len(statistics.tensors)}
+    text = facts(
+        [
+            ("preprocessing", described(preprocess, summarise_graph(graph))),
+            ("measured", f"{seen['tensors']} tensors on {plural(statistics.count, 'image')}"),
+            ("written", str(options.out)),
+        ]
+    )
+    return Answer(text, {**seen, "out": options.out})

@@ -1,0 +1,148 @@
+"""The `demitasse` command: finds the subcommand, prints its answer or its one-line error.
+
+Exit status: 0 the answer is good, 1 it is bad (a limit that was asked for is not kept), 2 the
+input is bad.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import warnings
+from argparse import (
+    Action,
+    ArgumentDefaultsHelpFormatter,
+    ArgumentParser,
+    RawDescriptionHelpFormatter,
+)
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, NoReturn, TextIO
+
+import demitasse
+from demitasse.errors import DemitasseError, DemitasseWarning
+from demitasse.tools.answer import Answer
+
+# Each subcommand's module declares its options and runs it; its docstring is the help.
+COMMANDS = {
+    "compile": "prototxt caffemodel --data DATA -o net.demi",
+    "inspect": "net.demi | prototxt [caffemodel]",
+    "convert": "prototxt caffemodel --to demi -o net.demi",
+    "calibrate": "prototxt caffemodel --data DATA -o net.dstat",
+    "threshold": "net.dstat -o net.dtable",
+    "merge": "part1.dstat part2.dstat ... -o net.dstat",
+    "quantize": "prototxt caffemodel --table net.dtable -o net.demi",
+    "run": "net.demi --input NAME=FILE [-o out.npz]",
+    "eval": "net.demi --data DATA --labels LABELS",
+    "compare": "net.demi prototxt caffemodel --data DATA",
+    "bench": "net.demi",
+}
+EPILOG = """\
+the usual way:
+  demitasse compile deploy.prototxt net.caffemodel --data images/ -o net.demi
+  demitasse inspect net.demi
+  demitasse run net.demi --input data=x.npy -o out.npz
+"""
+
+
+class Parser(ArgumentParser):
+    """An ArgumentParser whose errors are of our family: one line, and where to find help."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(allow_abbrev=False, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        raise DemitasseError(message, remedy=f"see {self.prog} --help")
+
+
+class Formatter(RawDescriptionHelpFormatter, ArgumentDefaultsHelpFormatter):
+    """Keeps the lines of descriptions, and shows the defaults that say something."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28, width=100)
+        self._action_max_length = 14  # argparse forgets how far it indents the commands
+
+    def _get_help_string(self, action: Action) -> str | None:
+        says_something = action.nargs != 0 and action.default not in (None, False, (), [])
+        return super()._get_help_string(action) if says_something else action.help
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line; returns its exit status."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", DemitasseWarning)
+            warnings.showwarning = _show_warning
+            return _run(sys.argv[1:] if arguments is None else list(arguments))
+    except DemitasseError as error:
+        _say("error", str(error))
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _say("error", f"{error.filename}: {error.strerror}")
+    except KeyboardInterrupt:
+        _say("error", "interrupted")
+        return 128 + signal.SIGINT
+    return 2
+
+
+def _run(arguments: Sequence[str]) -> int:
+    options = parser(arguments[:1]).parse_args(arguments)
+    answer: Answer = options.command(options)
+    if options.json:
+        print(answer.json())
+    elif not options.quiet:
+        print(answer.text)
+    sys.stdout.flush()
+    return 0 if answer.good else 1
+
+
+def parser(wanted: Sequence[str] = ()) -> Parser:
+    """The command line; with the name of a subcommand, only that one's module is loaded."""
+    top = Parser(
+        prog="demitasse",
+        description="From a trained Caffe network to a small integer binary.",
+        epilog=EPILOG,
+        formatter_class=Formatter,
+    )
+    top.add_argument("--version", action="version", version=f"demitasse {demitasse.__version__}")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name in [name for name in COMMANDS if name in wanted] or COMMANDS:
+        module = import_module(f"demitasse.tools.{name}")
+        title, _, description = (module.__doc__ or "").partition("\n")
+        command = commands.add_parser(
+            name,
+            usage=f"demitasse {name} [options] {COMMANDS[name]}",
+            help=title.rstrip("."),
+            description=f"{title}\n{description.rstrip()}",
+            formatter_class=Formatter,
+        )
+        module.declare(command)
+        command.add_argument("--json", action="store_true", help="print one JSON object")
+        command.add_argument("--quiet", action="store_true", help="print warnings and errors only")
+        command.set_defaults(command=module.command)
+    return top
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """One line a warning of ours; anything else is a developer's affair, and stays as it was."""
+    if issubclass(category, DemitasseWarning):
+        _say("warning", str(message))
+    else:
+        sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))
+
+
+def _say(kind: str, message: str) -> None:
+    first, *more = (line.strip() for line in message.splitlines())
+    print(f"demitasse: {kind}: {' '.join([first, ' | '.join(more)]).strip()}", file=sys.stderr)

@@ -1,0 +1,47 @@
+"""Make a model from a network and a scale table.
+
+    demitasse quantize deploy.prototxt net.caffemodel --table net.dtable -o net.demi
+
+The table may be edited by hand. With --data the result is compared with float on all of it.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from demitasse.quantizer import compile as pipeline
+from demitasse.tools import options as shared
+from demitasse.tools import report
+from demitasse.tools.answer import Answer
+
+
+def declare(parser: ArgumentParser) -> None:
+    shared.caffe(parser)
+    parser.add_argument(
+        "--table", metavar="FILE", type=Path, required=True, help=".dtable, or ncnn's .table"
+    )
+    shared.written(parser, "the model")
+    shared.data(parser, required=False)
+    shared.labels(parser)
+    shared.preprocessing(parser)
+    shared.reading(parser)
+
+
+def command(options: Namespace) -> Answer:
+    graph, preprocess = shared.graph(options), shared.preprocess(options)
+    table = pipeline.open_table(options.table, graph)
+    info = pipeline.compile(
+        graph,
+        options.out,
+        table.precision,
+        preprocess=preprocess.value,
+        table=table,
+        labels=options.labels,
+        judge=options.data,
+        output=options.output,
+        top_k=options.top_k,
+        sources=shared.sources(options),
+        quiet=shared.is_quiet(options),
+    )
+    return Answer(report.as_text(info, preprocess), report.as_data(info, preprocess))

@@ -1,0 +1,152 @@
+"""What `compile`, `convert` and `quantize` tell about the model that they made."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from demitasse.converter.graph import Shape
+from demitasse.converter.summary import Summary
+from demitasse.quantizer.compile import CompileInfo
+from demitasse.quantizer.preprocess import Preprocess
+from demitasse.quantizer.scoring import Accuracy, Fidelity, Score
+from demitasse.tools.options import Preprocessing
+from demitasse.tools.table import amount, decibels, dims, facts, percent, plural, size
+
+JUDGED = {
+    "held back": "held back from calibration",
+    "calibration": "that calibrated too",
+    "given": "of --eval",
+}
+
+
+def as_text(info: CompileInfo, preprocess: Preprocessing) -> str:
+    """Labelled lines for people."""
+    lines = [("network", _network(info.network)), *ports(info.network)]
+    lines.append(("preprocessing", described(preprocess, info.network)))
+    layers, operators = len(info.network.rows), len(info.folded.rows)
+    lines.append(("folding", f"{plural(layers, 'layer')} became {plural(operators, 'operator')}"))
+    if info.table is not None:
+        lines.append(("scales", _scales(info)))
+    lines += memory(info)
+    if info.score is not None:
+        lines += _score(info.score, info.judged, info.precision)
+    files = [info.path, *([info.table_path] if info.table_path else [])]
+    lines.append(("written", ", ".join(map(str, files))))
+    return facts(lines)
+
+
+def as_data(info: CompileInfo, preprocess: Preprocessing) -> dict[str, Any]:
+    """The same, for --json; rows and tables are in the files."""
+    data = {f.name: getattr(info, f.name) for f in dataclasses.fields(info) if f.name != "table"}
+    for name in ("network", "folded"):
+        summary = data[name]
+        data[name] = {
+            "operators": len(summary.rows),
+            **{key: getattr(summary, key) for key in ("inputs", "outputs", "macs", "parameters")},
+        }
+    said = {**preprocess.value.describe(), "origin": preprocess.origin}
+    return {**data, "preprocess": said, "drop": drop(info.score)}
+
+
+def drop(score: Score | None) -> float | None:
+    """Points of accuracy lost against float; None without labels."""
+    if score is None or score.accuracy is None or score.float_accuracy is None:
+        return None
+    return 100 * (score.float_accuracy.share - score.accuracy.share)
+
+
+def ports(summary: Summary) -> list[tuple[str, str]]:
+    """Inputs and outputs with their shapes."""
+    found = []
+    for label, named in (("input", summary.inputs), ("output", summary.outputs)):
+        text = "\n".join(f"{name} {dims(shape)}" for name, shape in named.items())
+        found.append((label if len(named) == 1 else f"{label}s", text))
+    return found
+
+
+def described(preprocess: Preprocessing, summary: Summary) -> str:
+    """What happens to a picture, in words, and where that was said."""
+    shape = next(iter(summary.inputs.values()))
+    return f"{in_words(preprocess.value, shape)} ({preprocess.origin})"
+
+
+def in_words(preprocess: Preprocess, shape: Shape) -> str:
+    """`RGB, (pixel - 127.5) × 0.0078125, stretched to 112×112`."""
+    if len(shape) != 4 or shape[1] not in (1, 3):
+        return "none, the input is no picture"
+    mean, scale = _values(preprocess.mean), _values(preprocess.scale)
+    if preprocess.mean_image is not None:
+        mean = "mean image"
+    value = "pixel" if mean == "0" else f"(pixel - {mean})"
+    value += "" if scale == "1" else f" × {scale}"
+    size = f"{shape[3]}×{shape[2]}"
+    fit = f"stretched to {size}"
+    if preprocess.letterbox:
+        fit = f"fitted into {size} with borders"
+    elif preprocess.resize:
+        fit = f"stretched to {dims(preprocess.resize)}, centre {size}"
+    elif preprocess.crop:
+        fit = f"centre {size}"
+    return f"{preprocess.network_order(shape[1]).upper()}, {value}, {fit}"
+
+
+def memory(info: CompileInfo) -> list[tuple[str, str]]:
+    """Sizes of the file and of what a run needs."""
+    arena = f"{size(info.arena)} arena ({over_bound(info.arena, info.lower_bound)})"
+    peak = size(info.arena + info.persistent)
+    return [
+        ("model", f"{info.precision.upper()}, {size(info.file_size)} file"),
+        ("memory", f"{arena} + {size(info.persistent)} persistent = {peak} peak"),
+    ]
+
+
+def over_bound(arena: int, bound: int) -> str:
+    """How much larger than it could be."""
+    return f"{arena / bound:.2f} × the lower bound" if bound else "nothing to keep"
+
+
+def _network(summary: Summary) -> str:
+    macs = f"{amount(summary.macs)} multiply-accumulates"
+    layers = plural(len(summary.rows), "layer")
+    return f"{layers}, {macs}, {plural(summary.parameters, 'parameter')}"
+
+
+def _scales(info: CompileInfo) -> str:
+    assert info.table is not None
+    tensors = plural(len(info.table.tensors), "tensor")
+    method = f"{info.table.method}{', symmetric' if info.table.symmetric else ''}"
+    if not info.calibrated:
+        return f"{tensors}, from the given table ({method})"
+    return f"{tensors}, {method}, from {plural(info.calibrated, 'image')}"
+
+
+def _score(score: Score, judged: str, precision: str) -> list[tuple[str, str]]:
+    lines = []
+    images = f"{plural(score.images, 'image')} {JUDGED[judged]}"
+    if score.accuracy is not None and score.float_accuracy is not None:
+        lines.append(("accuracy", _accuracy(score.accuracy, score.float_accuracy)))
+    if precision != "fp32":
+        text = [f"{images}:", *(_fidelity(each) for each in score.outputs)]
+        lines.append(("against float", " ".join(text) if len(text) == 2 else "\n".join(text)))
+    return lines
+
+
+def _accuracy(mine: Accuracy, floats: Accuracy) -> str:
+    points = 100 * (mine.share - floats.share)
+    top = "" if mine.top_k == 1 else f" (top {mine.top_k})"
+    return (
+        f"{percent(mine.share)} of {mine.total:,} right{top}; "
+        f"float {percent(floats.share)}, {points:+.2f} points"
+    )
+
+
+def _fidelity(output: Fidelity) -> str:
+    same = "" if output.agreement is None else f"same answer {percent(output.agreement)}, "
+    cosine = f"cosine {output.cosine:.5f} (worst {output.worst_cosine:.5f})"
+    return f"{output.name}: {same}SQNR {decibels(output.sqnr)}, {cosine}"
+
+
+def _values(values: tuple[float, ...]) -> str:
+    texts = [f"{value:.6g}" for value in values]
+    return texts[0] if len(set(texts)) == 1 else f"[{' '.join(texts)}]"
