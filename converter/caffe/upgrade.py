@@ -145,9 +145,7 @@ def upgrade(net: Message, problems: Problems) -> list[Layer]:
         with problems.collect(line=field.line):
             message = _from_v1(field.message()) if old else field.message()
             layers.append(_layer(message))
-    with problems.collect():
-        layers = _fold_padding(layers)
-    return layers
+    return _fold_padding(layers, problems)
 
 
 def _layer(message: Message) -> Layer:
@@ -238,28 +236,19 @@ def _from_v0(outer: Message, inner: Message) -> Message:
     return Message(tuple(fields), outer.line)
 
 
-def _fold_padding(layers: Iterable[Layer]) -> list[Layer]:
+def _fold_padding(layers: Iterable[Layer], problems: Problems) -> list[Layer]:
     """V0's `padding` layers become the pad of the convolution or pooling that reads them."""
     pads: dict[str, Layer] = {}
     kept = []
     for layer in layers:
         if layer.type == "padding":
-            if len(layer.bottoms) != 1 or len(layer.tops) != 1:
-                raise ParseError(
-                    "a padding layer needs one bottom and one top",
-                    line=layer.line,
-                    layer=layer.name,
-                )
-            pads[layer.tops[0]] = layer
+            pads.update(dict.fromkeys(layer.tops, layer))
             continue
         padding = next((pads[b] for b in layer.bottoms if b in pads), None)
         if padding is not None:
             if layer.type not in ("Convolution", "Pooling") or len(layer.bottoms) != 1:
-                raise ParseError(
-                    "a padding layer can only feed a convolution or pooling",
-                    line=padding.line,
-                    layer=padding.name,
-                )
+                message = "a padding layer can only feed a convolution or pooling"
+                problems.add(ParseError(message), padding.name, padding.line)
             layer = _with_pad(layer, padding)
         kept.append(layer)
     return kept
@@ -268,6 +257,8 @@ def _fold_padding(layers: Iterable[Layer]) -> list[Layer]:
 def _with_pad(layer: Layer, padding: Layer) -> Layer:
     amount = padding.param("padding_param") or Message()
     fields = tuple(f for f in amount.fields if f.name == "pad")
-    param = Field(V0_PARAMS[layer.type], Message(fields, padding.line), padding.line)
+    param = Field(
+        V0_PARAMS.get(layer.type, "padding_param"), Message(fields, padding.line), padding.line
+    )
     message = Message((*layer.message.fields, param), layer.line)
     return replace(layer, bottoms=padding.bottoms, message=message)

@@ -1,0 +1,192 @@
+"""V0 and V1 texts, top-level inputs, phase rules and training nets."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from demitasse.converter.ops import Conv2d, InnerProduct, Lrn, Pool2d, Relu, Softmax
+from demitasse.errors import DemitasseError, ParseError, ShapeError
+
+V0 = """
+input: "data" input_dim: 1 input_dim: 3 input_dim: 8 input_dim: 8
+layers { layer { name: "pad1" type: "padding" pad: 2 } bottom: "data" top: "padded" }
+layers {
+  layer { name: "conv1" type: "conv" num_output: 4 kernelsize: 3 stride: 2 biasterm: false
+          weight_filler { type: "gaussian" std: 0.01 } blobs_lr: 1. weight_decay: 1. }
+  bottom: "padded" top: "conv1"
+}
+layers { layer { name: "relu1" type: "relu" } bottom: "conv1" top: "conv1" }
+layers { layer { name: "pool1" type: "pool" pool: AVE kernelsize: 3 stride: 2 }
+         bottom: "conv1" top: "pool1" }
+layers { layer { name: "norm1" type: "lrn" local_size: 3 alpha: 0.1 beta: 0.5 }
+         bottom: "pool1" top: "norm1" }
+layers { layer { name: "fc" type: "innerproduct" num_output: 5 } bottom: "norm1" top: "fc" }
+layers { layer { name: "prob" type: "softmax" } bottom: "fc" top: "prob" }
+"""
+
+V1 = """
+input: "data" input_shape { dim: 2 dim: 3 dim: 4 dim: 4 }
+layers { name: "conv" type: CONVOLUTION bottom: "data" top: "y" blobs_lr: 1 blobs_lr: 2
+         param: "w" param: "b" blob_share_mode: STRICT
+         convolution_param { num_output: 2 kernel_size: 1 } }
+layers { name: "again" type: 4 bottom: "data" top: "z" param: "w" param: "b"
+         convolution_param { num_output: 2 kernel_size: 1 } }
+layers { name: "prob" type: SOFTMAX bottom: "y" top: "prob" }
+"""
+
+
+def test_v0(load) -> None:
+    graph = load(V0)
+    assert [node.op for node in graph.nodes] == [
+        Conv2d(4, (3, 3), (2, 2), (2, 2, 2, 2)),
+        Relu(),
+        Pool2d("average", (3, 3), (2, 2)),
+        Lrn("across", 3, 0.1, 0.5),
+        InnerProduct(5),
+        Softmax(),
+    ]
+    assert graph.tensors["conv1"].shape == (1, 4, 5, 5)
+    assert graph.inputs == ("data",)
+    assert graph.outputs == ("prob",)
+
+
+def test_v0_weights_are_needed(load) -> None:
+    weights = {"conv1": [np.ones((4, 3, 3, 3))], "fc": [np.ones((5, 16)), np.ones(5)]}
+    graph = load(V0, weights)
+    assert graph.nodes[4].weights["bias"].shape == (5,)
+
+
+def test_unknown_v0_type(load) -> None:
+    text = V0.replace('"lrn"', '"odd"').replace('"softmax"', '"strange"')
+    with pytest.raises(ParseError) as caught:
+        load(text)
+    assert "unknown V0 layer type 'odd'" in str(caught.value)
+    assert "unknown V0 layer type 'strange'" in str(caught.value)
+
+
+def test_padding_that_feeds_something_else(load) -> None:
+    with pytest.raises(ParseError, match="can only feed a convolution or pooling"):
+        load(V0.replace('type: "conv"', 'type: "relu"'))
+
+
+def test_v1_types_and_shared_weights(load) -> None:
+    weight, bias = np.arange(6).reshape(2, 3, 1, 1), np.arange(2)
+    graph = load(V1, {"conv": [weight, bias]})
+    first, second = graph.nodes[:2]
+    assert first.op == second.op == Conv2d(2, (1, 1))
+    np.testing.assert_array_equal(second.weights["weight"], weight)
+    assert second.weights["weight"] is not None
+    assert np.shares_memory(first.weights["weight"], second.weights["weight"])
+    assert set(graph.output_keys()) == {"prob", "z"}
+
+
+def test_both_generations_in_one_text(load) -> None:
+    text = V1 + 'layer { name: "r" type: "ReLU" bottom: "y" top: "r" }'
+    with pytest.warns(match="'layer' is ignored"):
+        assert "r" not in load(text).tensors
+
+
+def net(*layers: str) -> str:
+    return 'input: "data" input_shape { dim: 1 dim: 4 }\n' + "\n".join(layers)
+
+
+def relu(name: str, rules: str) -> str:
+    return f'layer {{ name: "{name}" type: "ReLU" bottom: "data" top: "{name}" {rules} }}'
+
+
+@pytest.mark.parametrize(
+    ("rules", "options", "kept"),
+    [
+        ("", {}, True),
+        ("include { phase: TEST }", {}, True),
+        ("include { phase: 0 }", {}, False),
+        ("include { phase: TRAIN } include { phase: TEST }", {}, True),
+        ("include { phase: TRAIN }", {"phase": "TRAIN"}, True),
+        ("exclude { phase: TRAIN }", {}, True),
+        ("exclude { phase: TEST }", {}, False),
+        ("include { stage: 'deploy' }", {}, False),
+        ("include { stage: 'deploy' }", {"stages": ("deploy",)}, True),
+        ("include { stage: 'a' stage: 'b' }", {"stages": ("a",)}, False),
+        ("include { not_stage: 'deploy' }", {"stages": ("deploy",)}, False),
+        ("include { not_stage: 'deploy' }", {}, True),
+        ("include { min_level: 1 }", {}, False),
+        ("include { min_level: 1 max_level: 2 }", {"level": 2}, True),
+        ("include { max_level: 1 }", {"level": 2}, False),
+        ("exclude { stage: 'a' } exclude { phase: TEST stage: 'b' }", {"stages": ("b",)}, False),
+    ],
+)
+def test_rules(load, rules: str, options: dict, kept: bool) -> None:
+    graph = load(net(relu("always", ""), relu("maybe", rules)), **options)
+    assert ("maybe" in graph.tensors) is kept
+
+
+def test_state_in_the_text(load) -> None:
+    text = net(relu("always", ""), relu("deploy", "include { stage: 'deploy' min_level: 3 }"))
+    assert "deploy" in load("state { stage: 'deploy' level: 3 }" + text).tensors
+
+
+def test_include_and_exclude_together(load) -> None:
+    text = net(relu("odd", "include { phase: TEST } exclude { phase: TRAIN }"))
+    with pytest.raises(ParseError, match=":2: layer 'odd': has both include and exclude"):
+        load(text)
+
+
+def test_unknown_phase(load) -> None:
+    with pytest.raises(DemitasseError, match="unknown phase 'test'; use TEST or TRAIN"):
+        load(net(relu("a", "")), phase="test")
+
+
+TRAIN = """
+layer { name: "mnist" type: "Data" top: "data" top: "label" include { phase: TRAIN }
+        data_param { source: "train" batch_size: 64 backend: LMDB } }
+layer { name: "mnist" type: "Data" top: "data" top: "label" include { phase: TEST }
+        transform_param { crop_size: 5 } data_param { source: "test" batch_size: 10 } }
+layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip"
+        inner_product_param { num_output: 3 } }
+layer { name: "accuracy" type: "Accuracy" bottom: "ip" bottom: "label" top: "accuracy"
+        include { phase: TEST } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }
+"""
+
+
+def test_training_net(load) -> None:
+    graph = load(TRAIN, input_shapes={"data": (1, 1, 5, 5)})
+    assert graph.inputs == ("data",)
+    assert graph.outputs == ("ip",)
+    assert [node.name for node in graph.nodes] == ["ip"]
+    assert graph.tensors["ip"].shape == (1, 3)
+
+
+def test_training_net_without_a_shape(load) -> None:
+    with pytest.raises(ShapeError, match="input 'data' has no shape; give it with --input-shape"):
+        load(TRAIN)
+    with pytest.raises(ShapeError, match="data=1,3,5,5"):
+        load(TRAIN)
+
+
+def test_probabilities_of_a_loss_are_kept(load) -> None:
+    text = TRAIN.replace('top: "loss"', 'top: "loss" top: "prob"')
+    graph = load(text, input_shapes={"data": (1, 1, 5, 5)})
+    assert graph.nodes[-1].op == Softmax()
+    assert graph.outputs == ("prob",)
+
+
+def test_memory_and_dummy_data(load) -> None:
+    text = """
+    layer { name: "m" type: "MemoryData" top: "a" top: "label"
+            memory_data_param { batch_size: 2 channels: 3 height: 4 width: 5 } }
+    layer { name: "d" type: "DummyData" top: "b" top: "c"
+            dummy_data_param { num: 2 num: 7 channels: 3 height: 4 width: 5 } }
+    layer { name: "cat" type: "Concat" bottom: "a" bottom: "b" bottom: "c" top: "y"
+            concat_param { concat_dim: 0 } }
+    layer { name: "s" type: "Silence" bottom: "label" }
+    """
+    graph = load(text)
+    assert graph.inputs == ("a", "b", "c")
+    assert graph.tensors["y"].shape == (11, 3, 4, 5)
+
+
+def test_silence_hides_outputs(load) -> None:
+    silence = 'layer { name: "s" type: "Silence" bottom: "a" }'
+    assert load(net(relu("a", ""), relu("b", ""), silence)).outputs == ("b",)
