@@ -57,7 +57,7 @@ def test_records_read_back(graph: Graph) -> None:
     first = model.tensors[model.operators[0].output]
     assert (first.strides, first.after, joined.after) == (joined.strides, 1, 2)
     assert model.operators[0].macs == 4 * 16 * 27
-    assert model.metadata == {"tool": "test"}
+    assert model.metadata["tool"] == "test"
 
 
 def test_same_graph_same_bytes(graph: Graph, tmp_path: Path) -> None:
