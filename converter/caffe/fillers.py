@@ -28,6 +28,6 @@ def _bilinear(shape: Shape) -> np.ndarray:
     if len(shape) != 4 or shape[2] != shape[3]:
         raise ShapeError(f"a bilinear filler needs a square 4-D blob, found shape {shape}")
     half = ceil(shape[3] / 2)
-    center = (2 * half - 1 - half % 2) / (2.0 * half)
+    center = (shape[3] - 1) / (2.0 * half)
     row = 1 - np.abs(np.arange(shape[3]) / half - center)
     return np.broadcast_to(np.outer(row, row), shape).astype(np.float32)
