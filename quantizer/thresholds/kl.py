@@ -4,10 +4,11 @@ A histogram of magnitudes is clipped at each candidate i; P has the clipped valu
 Q is P without them, merged to the quantizer's levels and spread back over the occupied bins. The
 candidate of the least KL(P || Q) wins.
 
-Repairs: exact zeros are left out, since their spike decides everything and costs nothing; negative
-values count by magnitude; the full range is a candidate; a candidate whose last bin is empty is
-none (Q would be 0 where P is not); a handful of far outliers do not take the bins' resolution;
-fewer values than bins tell nothing about a distribution, so that the maximum is used.
+Repairs: exact zeros are left out, since their spike decides everything and costs nothing, and the
+first bin counts for no more than the second, as TensorRT has it; negative values count by
+magnitude; the full range is a candidate; a candidate whose last bin is empty is none (Q would be 0
+where P is not); a handful of far outliers do not take the bins' resolution; fewer values than bins
+tell nothing about a distribution, so that the maximum is used.
 KL does not see how far clipped values lay: prefer `mse` where the range matters.
 """
 
@@ -70,6 +71,7 @@ def _uniform(bins: Bins, reach: float) -> tuple[np.ndarray, float]:
     below[-1] = min(below[-1], total)
     counts = np.diff(below)
     counts[counts < 1e-9 * total] = 0.0
+    counts[0] = min(counts[0], counts[1])
     return counts, max(total - below[-1], 0.0)
 
 
