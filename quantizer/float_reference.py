@@ -46,7 +46,7 @@ EXP_COEFFICIENTS = (1 / 720, 1 / 120, 1 / 24, 1 / 6, 0.5, 1.0, 1.0)  # highest p
 
 def exp(x: np.ndarray) -> np.ndarray:
     """FORMAT.md's exp: argument reduction by ln 2 and a polynomial of degree 6."""
-    x = np.minimum(np.maximum(x, F(-87)), F(88))
+    x = np.minimum(np.where(x > F(-87), x, F(-87)), F(88))
     n = np.floor(x * F(1.44269504) + F(0.5))
     r = (x - n * F(0.693359375)) - n * F(-2.12194440e-4)
     p = np.full_like(r, F(EXP_COEFFICIENTS[0]))

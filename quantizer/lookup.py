@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -26,13 +27,19 @@ class LookupTable:
 
 
 def lookup_table(
-    function: Function, x: Quantization, y: Quantization, precision: str
+    function: Function,
+    x: Quantization,
+    y: Quantization,
+    precision: str,
+    reach: tuple[float, float] | None = None,
 ) -> LookupTable | None:
     """The table of y = function(x), float64 to float64.
 
     int8 entries are the correctly rounded codes. int16 takes the fewest bits with which every
     code is within one step of the correctly rounded one, and is None where 12 bits do not reach
-    that. Where the function is not a number the entry is y's zero.
+    that. Only codes in `reach`, the real range that x is known to have, are judged: beyond it the
+    output saturates somewhere, and no chord follows that bend. Where the function is not a number
+    the entry is y's zero.
     """
     lowest, highest = RANGES[precision]
     codes = np.arange(lowest, highest + 2)  # one more: the last knot of int16
@@ -42,9 +49,12 @@ def lookup_table(
     exact = np.clip(steps + y.zero_point, lowest, highest).astype(np.int64)
     if precision == "int8":
         return LookupTable(exact[:-1].astype(np.int8), 8)
+    low, high = reach or (-math.inf, math.inf)
+    judged = (codes[:-1] >= low / x.scale - 1) & (codes[:-1] <= high / x.scale + 1)
     for bits in INT16_BITS:
         table = exact[:: 2 ** (16 - bits)]
-        if np.abs(interpolate(table, bits, codes[:-1]) - exact[:-1]).max() <= 1:
+        off = np.abs(interpolate(table, bits, codes[:-1]) - exact[:-1])
+        if off[judged].max(initial=0) <= 1:
             return LookupTable(table.astype(np.int16), bits)
     return None
 

@@ -101,6 +101,7 @@ class _Work:
             tuple(self._typed(self.graph.tensors[name]) for name in node.inputs),
             self._typed(self.graph.tensors[node.outputs[0]]),
             self._weight_scale(node),
+            self._reach(node.inputs[0]),
         )
         built = None if build is None else build(site)
         if built is None:
@@ -179,3 +180,7 @@ class _Work:
     def _weight_scale(self, node: Node) -> np.ndarray | None:
         scale = self.table.weights.get(node.name)
         return None if scale is None else np.asarray(scale, np.float32)
+
+    def _reach(self, name: str) -> tuple[float, float] | None:
+        entry = self.table.tensors.get(name)
+        return None if entry is None else (entry.low, entry.high)

@@ -87,15 +87,14 @@ def common_multipliers(real: np.ndarray, bounds: list[int]) -> Multipliers:
     """Factors of a sum's terms with one shift left and one right for all.
 
     bounds: the largest |a| of each term. The shift left is the largest at which neither a term
-    nor the sum leaves int32. Factors so large that every nonzero term lies beyond the output's
-    clamp are scaled down together.
+    nor the sum leaves int32. A factor with which a term alone could fill int32 is cut down: one
+    step of that input is then thousands of the output's.
     """
     real = np.asarray(real, np.float64)
+    limit = 2.0**30  # leaves room for the rounding of the terms
+    most = limit / (len(bounds) * max(bounds))
+    real = np.clip(real, -most, most)
     total = float(np.sum(np.abs(real) * bounds))
-    limit = 2.0**31 - 2.0**30  # leaves room for the rounding of the terms and of rshr
-    if total >= limit:
-        real = real * (limit / total * (1 - 2.0**-20))
-        total = float(np.sum(np.abs(real) * bounds))
     largest = multiplier(np.abs(real).max())
     exponent = int(largest.left) - int(largest.right)  # largest factor <= 2**exponent
     if not largest.multiplier:

@@ -58,7 +58,7 @@ def build_lookup(site: Site) -> Built | None:
     op = site.node.op
     assert isinstance(op, Unary)
     x, y = quantization(site.inputs[0]), quantization(site.output)
-    table = lookup_table(op.function, x, y, site.precision)
+    table = lookup_table(op.function, x, y, site.precision, site.reach)
     if table is None:
         return None
     name = type(op).__name__.lower()

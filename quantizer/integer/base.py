@@ -23,6 +23,7 @@ class Site:
     inputs: tuple[Tensor, ...]
     output: Tensor
     weight_scale: np.ndarray | None = None  # per output channel, where the table has it
+    reach: tuple[float, float] | None = None  # the real range of the first input, where known
 
     @property
     def precision(self) -> str:

@@ -23,6 +23,8 @@ def build_pool(site: Site) -> Built | None:
     largest = largest_input(x.zero_point, site.precision)
     rows = []
     for area in divisor_areas(op, site.inputs[0].shape):
+        if area <= 0:  # an empty window, whose sum is 0
+            continue
         if area * largest >= 2**31:
             return None
         m = multiplier(x.scale / (y.scale * area), area * largest)
@@ -39,7 +41,9 @@ def run_pool(call: Call) -> np.ndarray:
     total = windows(op, call.centred(), call.output.shape, 0).sum((-2, -1))
     table = {int(row[0]): row[1:] for row in call.weight("divisors")}
     areas = window_areas(op, call.values[0].shape, call.output.shape)
-    m, left, right = np.array([[table[int(a)] for a in row] for row in areas]).transpose(2, 0, 1)
+    empty = np.zeros(3, np.int64)
+    rows = [[table.get(int(area), empty) for area in row] for row in areas]
+    m, left, right = np.array(rows).transpose(2, 0, 1)
     return call.clamp(rq(total, m, left, right))
 
 
