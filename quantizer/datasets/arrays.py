@@ -44,7 +44,9 @@ class ArraySource:
         return np.ascontiguousarray(sample, np.uint8 if self.kind == "image" else np.float32)
 
     def name(self, index: int) -> str:
-        return str(index)
+        if self.path is None:
+            return f"sample {index}"
+        return f"{self.path}{'' if self.key is None else ':' + self.key}[{index}]"
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ if self.path is None else {**self.__dict__, "array": None}
@@ -65,7 +67,7 @@ class ListSource:
         return self.arrays[index]
 
     def name(self, index: int) -> str:
-        return str(index)
+        return f"sample {index}"
 
 
 def array_source(array: np.ndarray) -> ArraySource:

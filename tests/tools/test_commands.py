@@ -1,0 +1,209 @@
+"""The commands one after the other, as a user would: digits from caffemodel to answers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import demitasse
+from demitasse.tools.main import main
+
+DIGITS = Path(__file__).resolve().parents[2] / "examples" / "digits"
+NETWORK = "deploy.prototxt digits.caffemodel"
+DATA = "--data digits.npz:calibration"
+LABELLED = "--data digits.npz:images --labels digits.npz:labels"
+
+
+class Shell:
+    """Runs command lines in a folder; keeps what they print."""
+
+    def __init__(self, folder: Path, capture: pytest.CaptureFixture[str]) -> None:
+        self.folder, self.capture = folder, capture
+
+    def __call__(self, command: str, status: int = 0) -> str:
+        assert main(command.split()) == status, self.capture.readouterr().err
+        out, self.err = self.capture.readouterr()
+        return out
+
+    def json(self, command: str, status: int = 0) -> dict[str, Any]:
+        data: dict[str, Any] = json.loads(self(f"{command} --json", status))
+        return data
+
+
+@pytest.fixture
+def shell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Shell:
+    for name in ("deploy.prototxt", "digits.caffemodel", "digits.npz"):
+        shutil.copy(DIGITS / name, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return Shell(tmp_path, capsys)
+
+
+def test_compile_tells_the_whole_story(shell: Shell) -> None:
+    out = shell(f"compile {NETWORK} {DATA} -o net.demi")
+    told = (
+        "20 layers",
+        "data 1×1×8×8",
+        "GRAY, pixel × 0.00390625, stretched to 8×8 (transform_param, line 8)",
+        "20 layers became 8 operators",
+        "mse, from 160 images",
+        "INT8",
+        "lower bound",
+        "peak",
+        "40 images held back from calibration",
+        "same answer",
+        "SQNR",
+        "net.demi, net.dtable",
+    )
+    assert [text for text in told if text not in out] == []
+    assert shell.err == ""
+    assert sorted(p.name for p in shell.folder.iterdir()) == [
+        "deploy.prototxt",
+        "digits.caffemodel",
+        "digits.npz",
+        "net.demi",
+        "net.dtable",
+    ]
+
+
+def test_compile_with_labels_says_the_accuracy(shell: Shell) -> None:
+    command = f"compile {NETWORK} {DATA} --eval digits.npz:images --labels digits.npz:labels"
+    out = shell(f"{command} -o net.demi")
+    assert "right; float" in out
+    data = shell.json(f"{command} -o net.demi")
+    judged = data["score"]["accuracy"]
+    assert judged["total"] == 600
+    found = shell.json(f"eval net.demi {LABELLED}")
+    assert found["correct"] == judged["correct"]
+    lost = data["score"]["float_accuracy"]["correct"] - judged["correct"]
+    assert data["drop"] == pytest.approx(lost / 6)
+
+
+def test_a_bad_answer_is_status_1(shell: Shell) -> None:
+    command = f"compile {NETWORK} {DATA} --eval digits.npz:images --labels digits.npz:labels"
+    shell(f"{command} -o net.demi --max-drop -100", status=1)
+    shell(f"{command} -o net.demi --max-drop 100")
+    shell(f"eval net.demi {LABELLED} --min-accuracy 90")
+    assert "less than 100.0 %" in shell(f"eval net.demi {LABELLED} --min-accuracy 100", status=1)
+    out = shell(f"compare net.demi {NETWORK} {DATA} --limit 200", status=1)
+    assert "first bad layer  " in out
+    assert "below 200 dB" in out
+
+
+def test_the_steps_alone_make_the_same_files(shell: Shell) -> None:
+    shell(f"compile {NETWORK} {DATA} --eval digits.npz:images -o whole.demi")
+    shell(f"calibrate {NETWORK} {DATA} -o net.dstat")
+    shell("threshold net.dstat -o steps.dtable")
+    shell(f"quantize {NETWORK} --table steps.dtable -o steps.demi")
+    shell(f"calibrate {NETWORK} {DATA} -o direct.dtable")
+    files = {p.name: p.read_bytes() for p in shell.folder.iterdir()}
+    assert files["steps.demi"] == files["whole.demi"]
+    assert files["steps.dtable"] == files["whole.dtable"] == files["direct.dtable"]
+
+
+def test_shards_merge_to_the_same_statistics(shell: Shell) -> None:
+    shell(f"calibrate {NETWORK} {DATA} -o whole.dstat")
+    for i in (3, 1, 2):
+        shell(f"calibrate {NETWORK} {DATA} --shard {i}/3 -o part{i}.dstat")
+    out = shell("merge part2.dstat part3.dstat part1.dstat -o merged.dstat")
+    assert "3 files, 200 images" in out
+    assert (shell.folder / "merged.dstat").read_bytes() == (
+        shell.folder / "whole.dstat"
+    ).read_bytes()
+
+
+def test_ncnn_table_there_and_back(shell: Shell) -> None:
+    shell(f"calibrate {NETWORK} {DATA} --symmetric -o net.table")
+    shell(f"calibrate {NETWORK} {DATA} -o net.dstat")
+    shell(f"threshold net.dstat {NETWORK} --symmetric -o again.table")
+    text = (shell.folder / "net.table").read_text()
+    assert text.startswith("conv1_param_0 ")
+    assert (shell.folder / "again.table").read_text() == text
+
+
+@pytest.mark.parametrize("precision", ["int8", "int16", "fp32"])
+def test_run_gives_what_the_model_gives(shell: Shell, precision: str) -> None:
+    shell(f"compile {NETWORK} {DATA} --{precision} -o net.demi")
+    images = np.load("digits.npz")["images"][:5]
+    blobs = images.transpose(0, 3, 1, 2).astype(np.float32) * np.float32(0.00390625)
+    np.save("x.npy", blobs)
+    np.save("pictures.npy", images)
+    out = shell("run net.demi --input data=x.npy -o out.npz")
+    assert "prob" in out
+    expected = demitasse.Model.open("net.demi").run({"data": blobs})["prob"]
+    with np.load("out.npz") as found:
+        assert found.files == ["prob"]
+        assert np.array_equal(found["prob"], expected)
+    shell("run net.demi --input pictures.npy -o pictures.npz")  # preprocessed by the model
+    assert np.array_equal(np.load("pictures.npz")["prob"], expected)
+    shell("run net.demi --input data=x.npy --all -o all.npz")
+    with np.load("all.npz") as every:
+        assert {"data", "conv1", "conv2/dw", "pool3", "score", "prob"} <= set(every.files)
+        assert np.array_equal(every["prob"], expected)
+    before = (shell.folder / "all.npz").read_bytes()
+    shell("run net.demi --input data=x.npy --all -o all.npz")
+    assert (shell.folder / "all.npz").read_bytes() == before
+
+
+def test_folders_of_pictures(shell: Shell) -> None:
+    with np.load("digits.npz") as arrays:
+        images, labels = arrays["images"][:30], arrays["labels"][:30]
+    folder = shell.folder / "pictures"
+    folder.mkdir()
+    for i, image in enumerate(images):
+        Image.fromarray(image[:, :, 0]).save(folder / f"{i:03}.png")
+    lines = [f"pictures/{i:03}.png {label}\n" for i, label in enumerate(labels)]
+    (shell.folder / "list.txt").write_text("".join(lines))
+    shell(f"compile {NETWORK} --data pictures -o net.demi")
+    assert "only 24 samples" in shell.err
+    by_list = shell.json("eval net.demi --data list.txt")
+    (shell.folder / "labels.txt").write_text("\n".join(map(str, labels)))
+    by_folder = shell.json("eval net.demi --data pictures --labels labels.txt")
+    assert by_list == by_folder
+    assert by_list["total"] == 30
+    assert "prob" in shell("run net.demi --input pictures/000.png")
+
+
+def test_inspect_a_model(shell: Shell) -> None:
+    made = shell.json(f"compile {NETWORK} {DATA} -o net.demi")
+    seen = shell.json("inspect net.demi")
+    assert seen["precision"] == "int8"
+    assert seen["memory"]["file"] == made["file_size"] == Path("net.demi").stat().st_size
+    assert seen["memory"]["arena"] == made["arena"]
+    assert seen["memory"]["lower_bound"] == made["lower_bound"]
+    assert seen["memory"]["peak"] == made["arena"] + made["persistent"]
+    assert seen["network"]["macs"] == 199_936
+    # weights and a bias a channel, BatchNorm and Scale folded away
+    assert seen["network"]["parameters"] == 144 + 144 + 512 + 9216 + 1280 + 106
+    assert seen["network"]["inputs"] == {"data": [1, 1, 8, 8]}
+    out = shell("inspect net.demi")
+    assert "depthwise 3x3" in out
+    assert "digits.caffemodel" in out
+
+
+def test_compare_lists_every_kept_blob(shell: Shell) -> None:
+    shell(f"compile {NETWORK} {DATA} -o net.demi")
+    data = shell.json(f"compare net.demi {NETWORK} {DATA} --samples 8")["comparison"]
+    assert data["images"] == 8
+    assert data["first_bad"] is None
+    blobs = [row["blob"] for row in data["rows"]]
+    assert blobs[0] == "data"
+    assert {"conv1", "conv2/dw", "conv2/pw", "conv3", "score", "prob"} <= set(blobs)
+    assert all(row["sqnr"] is None or row["sqnr"] > 10 for row in data["rows"])
+
+
+def test_bench(shell: Shell) -> None:
+    shell(f"convert {NETWORK} --to demi -o net.demi")
+    data = shell.json("bench net.demi --loops 3 --profile --kernels generic")
+    assert data["kernels"] == "generic"
+    assert len(data["milliseconds"]["all"]) == 3
+    assert 0 < data["milliseconds"]["min"] <= data["milliseconds"]["median"]
+    assert sum(row["macs"] for row in data["profile"]) == 199_936
+    assert "MAC/s" in shell("bench net.demi --loops 2 --profile")
