@@ -262,7 +262,7 @@ def test_pictures_that_do_not_fit_name_the_sample(
 ) -> None:
     with pytest.raises(DataError, match=message) as caught:
         preprocess.apply(open_dataset([PICTURE]).sample(0), shape)
-    assert caught.value.file == "0"
+    assert caught.value.file == "sample 0"
 
 
 @pytest.mark.parametrize(
