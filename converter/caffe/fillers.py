@@ -12,15 +12,20 @@ from demitasse.converter.graph import Shape
 from demitasse.errors import ShapeError
 
 
-def fill(filler: Message, shape: Shape) -> np.ndarray | None:
-    """The blob that a `constant` or `bilinear` filler makes; None for the random ones."""
-    params = Params("filler", filler)
-    kind = params.string("type", "constant")
-    if kind == "constant":
-        return np.full(shape, params.real("value"), np.float32)
-    if kind == "bilinear":
+def has_meaning(filler: Message | None) -> bool:
+    """Whether the filler makes a weight that a net may be deployed with."""
+    return filler is not None and _kind(filler) in ("constant", "bilinear")
+
+
+def fill(filler: Message, shape: Shape) -> np.ndarray:
+    """The blob that a filler with a meaning makes. Raises ShapeError where it does not fit."""
+    if _kind(filler) == "bilinear":
         return _bilinear(shape)
-    return None
+    return np.full(shape, Params("filler", filler).real("value"), np.float32)
+
+
+def _kind(filler: Message) -> str:
+    return Params("filler", filler).string("type", "constant")
 
 
 def _bilinear(shape: Shape) -> np.ndarray:

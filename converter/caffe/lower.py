@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from demitasse.converter.caffe.fillers import fill
+from demitasse.converter.caffe.fillers import fill, has_meaning
 from demitasse.converter.caffe.params import Params
 from demitasse.converter.caffe.problems import Problems
 from demitasse.converter.caffe.registry import Entry
@@ -19,11 +19,15 @@ from demitasse.converter.caffe.weights import Store
 from demitasse.converter.caffe.wiring import Names, Step, Wiring
 from demitasse.converter.graph import Arrays, Node, Shape, Tensor, infer_node
 from demitasse.converter.ops import Operator
-from demitasse.errors import ParseError, UnsupportedError, WeightsError
+from demitasse.converter.ops.base import count
+from demitasse.errors import ParseError, ShapeError, UnsupportedError, WeightsError
 
 # Fields of a layer that do not belong to its type.
 COMMON = {"name", "type", "bottom", "top", "phase", "include", "exclude", "param", "blobs"}
-COMMON |= {"loss_weight", "propagate_down"}
+COMMON |= {"loss_weight", "loss_param", "propagate_down"}
+
+
+MAX_COUNT = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,12 @@ class Options:
     phase: str = "TEST"
     dialect: str | None = None
     weights: Path | None = None
+
+
+def check_size(shape: Shape, what: str) -> None:
+    """Caffe counts elements in an int. Raises ShapeError beyond."""
+    if count(shape) > MAX_COUNT:
+        raise ShapeError(f"{what} of shape {shape} has more than {MAX_COUNT} elements")
 
 
 class Builder:
@@ -106,6 +116,7 @@ class Builder:
         shapes = infer_node(node, [self.tensors[name].shape for name in node.inputs])
         self.nodes.append(node)
         for name, shape in zip(node.outputs, shapes, strict=True):
+            check_size(shape, f"blob {name}")
             self.tensors[name] = Tensor(name, shape)
 
 
@@ -201,20 +212,21 @@ class Context:
                 f"in {self._file}"
             )
         found: dict[str, np.ndarray] = {}
-        filled = False
+        gaps = {}
         for index, (key, blob) in enumerate(expected.items()):
+            check_size(blob.shape, key)
             array = self._shared(index, stored)
             if array is not None:
                 found[key] = self.fit(array, blob.shape, key)
-            elif blob.filler is not None and (made := fill(blob.filler, blob.shape)) is not None:
-                found[key] = made
-                filled = True
-        if len(found) < len(expected):
+            else:
+                gaps[key] = blob
+        if not all(has_meaning(blob.filler) for blob in gaps.values()):
             self._builder.missing(self.layer)
             return {}
-        if filled and self._builder.options.weights is not None:
+        if gaps and self._builder.options.weights is not None:
             self.remark(f"no weights in {self._file}: what the text's filler says is taken")
-        return found
+        made = {key: fill(blob.filler, blob.shape) for key, blob in gaps.items() if blob.filler}
+        return {key: found[key] if key in found else made[key] for key in expected}
 
     def fit(self, array: np.ndarray, shape: Shape, key: str) -> np.ndarray:
         """The array in the expected shape; axes of size 1 may differ, as in legacy files."""

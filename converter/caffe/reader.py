@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 
 from demitasse.converter.caffe.filter import net_state, takes_part
-from demitasse.converter.caffe.lower import Builder, Options
+from demitasse.converter.caffe.lower import MAX_COUNT, Builder, Options
 from demitasse.converter.caffe.problems import Problems
 from demitasse.converter.caffe.registry import Entry, readers
 from demitasse.converter.caffe.text import Message, read_prototxt
@@ -16,6 +16,7 @@ from demitasse.converter.caffe.upgrade import Layer, upgrade
 from demitasse.converter.caffe.weights import Store, read_weights
 from demitasse.converter.caffe.wiring import Value, Wiring, select, wire
 from demitasse.converter.graph import Graph, Shape
+from demitasse.converter.ops.base import count
 from demitasse.errors import DemitasseError, ParseError, ShapeError, UnsupportedError
 
 PathName = str | PathLike[str]
@@ -138,17 +139,14 @@ def _input_shapes(
                 )
             )
     for value in wiring.inputs:
-        source = value.source
-        if value.blob in given:
-            shape = tuple(int(dim) for dim in given[value.blob])
-            if not shape or any(dim < 1 for dim in shape):
-                problems.add(ShapeError(f"input '{value.blob}' cannot have shape {shape}"))
-                continue
-            shapes[value.tensor] = shape
-        elif source is not None and source.shape is not None:
-            shapes[value.tensor] = source.shape
-        else:
+        written = None if value.source is None else value.source.shape
+        shape = tuple(map(int, given[value.blob])) if value.blob in given else written
+        if shape is None:
             problems.add(_missing_shape(value))
+        elif not shape or min(shape) < 1 or count(shape) > MAX_COUNT:
+            problems.add(ShapeError(f"input '{value.blob}' cannot have shape {shape}"))
+        else:
+            shapes[value.tensor] = shape
     return shapes
 
 

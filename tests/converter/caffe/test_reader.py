@@ -157,6 +157,11 @@ BAD_LAYERS = [
         "kernel_size has 3 values for 2 spatial axes",
     ),
     ("Convolution", "convolution_param { num_output: 2.5 }", "num_output should be an integer"),
+    (
+        "Convolution",
+        "convolution_param { num_output: 4294967296 kernel_size: 3 bias_filler { value: 1 } }",
+        "has more than 2147483647 elements",
+    ),
     ("Pooling", "", "has no kernel_size"),
     ("Pooling", "pooling_param { kernel_size: 2 pad: 2 }", "pooling pad 2 must be smaller"),
     (
