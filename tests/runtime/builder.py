@@ -195,7 +195,7 @@ def section_offset(data: bytes, key: str) -> int:
 
 
 def chain(dtype: str = "float32", scale: float = 1.0, zero_point: int = 0) -> File:
-    """data (1, 2, 3, 2) -> COPY "first" -> dense "middle" -> COPY "second" -> out, channels-last."""
+    """data -> COPY "first" -> middle, dense -> COPY "second" -> out; the others channels-last."""
     shape, base = (1, 2, 3, 2), Tensor((1,), dtype=dtype, scale=scale, zero_point=zero_point)
     item = DTYPES[dtype][1]
     dense = tuple(item * n for n in (12, 6, 2, 1))
