@@ -33,6 +33,7 @@ class Summary:
     outputs: dict[str, Shape]
     macs: int
     parameters: int
+    name: str = ""
 
 
 def summarise_graph(graph: Graph) -> Summary:
@@ -56,6 +57,7 @@ def summarise_graph(graph: Graph) -> Summary:
         {key: graph.tensors[name].shape for key, name in graph.output_keys().items()},
         sum(row.macs for row in rows),
         sum(arrays.values()),
+        graph.name,
     )
 
 

@@ -21,7 +21,7 @@ from demitasse.quantizer.stored import from_model
 from demitasse.runtime.model import Model
 from demitasse.tools import options as shared
 from demitasse.tools.answer import Answer
-from demitasse.tools.table import decibels, facts, percent, plural, table
+from demitasse.tools.table import decibels, facts, near_one, percent, plural, table
 
 
 def declare(parser: ArgumentParser) -> None:
@@ -82,7 +82,7 @@ def _cells(row: LayerRow) -> list[str]:
         row.blob,
         row.dtype,
         decibels(row.sqnr),
-        f"{row.cosine:.5f}",
+        near_one(row.cosine),
         f"{row.max_error:.3g}",
         percent(row.clipped),
     ]

@@ -11,7 +11,16 @@ from demitasse.quantizer.compile import CompileInfo
 from demitasse.quantizer.preprocess import Preprocess
 from demitasse.quantizer.scoring import Accuracy, Fidelity, Score
 from demitasse.tools.options import Preprocessing
-from demitasse.tools.table import amount, decibels, dims, facts, percent, plural, size
+from demitasse.tools.table import (
+    amount,
+    decibels,
+    dims,
+    facts,
+    near_one,
+    percent,
+    plural,
+    size,
+)
 
 JUDGED = {
     "held back": "held back from calibration",
@@ -109,7 +118,8 @@ def over_bound(arena: int, bound: int) -> str:
 def _network(summary: Summary) -> str:
     macs = f"{amount(summary.macs)} multiply-accumulates"
     layers = plural(len(summary.rows), "layer")
-    return f"{layers}, {macs}, {plural(summary.parameters, 'parameter')}"
+    name = f"{summary.name}: " if summary.name else ""
+    return f"{name}{layers}, {macs}, {plural(summary.parameters, 'parameter')}"
 
 
 def _scales(info: CompileInfo) -> str:
@@ -127,8 +137,8 @@ def _score(score: Score, judged: str, precision: str) -> list[tuple[str, str]]:
     if score.accuracy is not None and score.float_accuracy is not None:
         lines.append(("accuracy", _accuracy(score.accuracy, score.float_accuracy)))
     if precision != "fp32":
-        text = [f"{images}:", *(_fidelity(each) for each in score.outputs)]
-        lines.append(("against float", " ".join(text) if len(text) == 2 else "\n".join(text)))
+        text = [images, *(_fidelity(each) for each in score.outputs)]
+        lines.append(("against float", "\n".join(text)))
     return lines
 
 
@@ -143,7 +153,7 @@ def _accuracy(mine: Accuracy, floats: Accuracy) -> str:
 
 def _fidelity(output: Fidelity) -> str:
     same = "" if output.agreement is None else f"same answer {percent(output.agreement)}, "
-    cosine = f"cosine {output.cosine:.5f} (worst {output.worst_cosine:.5f})"
+    cosine = f"cosine {near_one(output.cosine)} (worst {near_one(output.worst_cosine)})"
     return f"{output.name}: {same}SQNR {decibels(output.sqnr)}, {cosine}"
 
 

@@ -74,6 +74,11 @@ def percent(share: float, digits: int = 2) -> str:
     return f"{text} %"
 
 
+def near_one(value: float) -> str:
+    """A cosine with five decimals; never rounded up to 1."""
+    return f"{math.floor(value * 1e5 + 1e-6) / 1e5:.5f}" if math.isfinite(value) else "none"
+
+
 def plural(count: int, noun: str) -> str:
     """1 image, 1,000 images."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -17,6 +17,7 @@ SUFFIXES = frozenset(
 )
 GRAY_MODES = frozenset(("1", "L", "LA", "La"))
 DEEP_MODES = ("I", "F")
+LEAVE_OUT = "mend it or leave it out"
 
 
 @dataclass(frozen=True)
@@ -110,8 +111,8 @@ def read_image(path: Path) -> np.ndarray:
     except FileNotFoundError:
         raise DataError("no such image", file=path) from None
     except UnidentifiedImageError:
-        raise DataError("is not an image that can be read", file=path) from None
+        raise DataError("is not an image that can be read", file=path, remedy=LEAVE_OUT) from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"cannot be decoded ({error})", file=path) from error
+        raise DataError(f"cannot be decoded ({error})", file=path, remedy=LEAVE_OUT) from error
     pixels = np.asarray(image, np.uint8)
     return pixels[..., None] if pixels.ndim == 2 else pixels

@@ -118,16 +118,16 @@ def test_same_inputs_same_bytes(
         assert path.with_suffix(".dtable").read_bytes() == compiled.table_path.read_bytes()
 
 
-def test_a_table_replaces_calibration(compiled: CompileInfo, graph: Graph, tmp_path: Path) -> None:
-    if compiled.table is None:
-        pytest.skip("float has no table")
-    path = tmp_path / "net.demi"
-    info = demitasse.compile(
-        graph, path, compiled.precision, preprocess=PREPROCESS, table=compiled.table
-    )
+@pytest.mark.parametrize("precision", ["int8", "int16"])
+def test_a_table_replaces_calibration(
+    precision: str, graph: Graph, digits: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first.demi", tmp_path / "second.demi"
+    made = demitasse.compile(graph, first, precision, digits["calibration"], preprocess=PREPROCESS)
+    info = demitasse.compile(graph, second, precision, preprocess=PREPROCESS, table=made.table)
     assert info.calibrated == 0
     assert info.score is None
-    assert path.read_bytes() == compiled.path.read_bytes()
+    assert second.read_bytes() == first.read_bytes()
 
 
 def test_some_images_are_held_back(
@@ -158,10 +158,13 @@ def test_held_back_images_do_not_calibrate(total: int, held: int) -> None:
 def test_few_images_calibrate_and_judge_with_a_warning(
     graph: Graph, digits: dict[str, np.ndarray], tmp_path: Path
 ) -> None:
-    with pytest.warns(DemitasseWarning, match="too few images to hold some back"):
+    with pytest.warns(DemitasseWarning) as caught:
         info = demitasse.compile(
             graph, tmp_path / "net.demi", data=digits["calibration"][:3], preprocess=PREPROCESS
         )
+    told = [str(warning.message) for warning in caught]
+    assert told == list(info.warnings)
+    assert any("too few images to hold some back" in text for text in told)
     assert info.judged == "calibration"
     assert (info.calibrated, info.score and info.score.images) == (3, 3)
 

@@ -163,7 +163,7 @@ DATA = [
     Case(
         "unreadable image",
         COMPILE.replace("digits.npz:calibration", "pictures"),
-        ("broken.png", "image"),
+        ("pictures/broken.png", "decoded", "leave it out"),
         write("pictures/broken.png", b"\x89PNG\r\n\x1a\nnot really"),
     ),
     Case(
@@ -208,7 +208,7 @@ DATA = [
     Case(
         "missing mean file",
         COMPILE,
-        ("deploy.prototxt:8", "mean.binaryproto", "--mean-file"),
+        ("deploy.prototxt:7", "mean.binaryproto", "--mean-file"),
         edit("scale: 0.00390625", 'mean_file: "mean.binaryproto"'),
     ),
     Case(

@@ -51,7 +51,7 @@ def test_compile_tells_the_whole_story(shell: Shell) -> None:
     told = (
         "20 layers",
         "data 1×1×8×8",
-        "GRAY, pixel × 0.00390625, stretched to 8×8 (transform_param, line 8)",
+        "GRAY, pixel × 0.00390625, stretched to 8×8 (transform_param, line 7)",
         "20 layers became 8 operators",
         "mse, from 160 images",
         "INT8",

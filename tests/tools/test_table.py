@@ -6,7 +6,17 @@ import math
 
 import pytest
 
-from demitasse.tools.table import amount, decibels, dims, facts, percent, plural, size, table
+from demitasse.tools.table import (
+    amount,
+    decibels,
+    dims,
+    facts,
+    near_one,
+    percent,
+    plural,
+    size,
+    table,
+)
 
 
 def test_columns_align() -> None:
@@ -49,6 +59,13 @@ def test_percent_does_not_round_the_last_error_away() -> None:
     assert percent(0.00001) == "<0.01 %"
     assert percent(0.0) == "0.00 %"
     assert percent(0.1236, 1) == "12.4 %"
+
+
+def test_a_cosine_is_not_rounded_up() -> None:
+    assert near_one(1.0) == "1.00000"
+    assert near_one(0.999999) == "0.99999"
+    assert near_one(0.98765) == "0.98765"
+    assert near_one(-0.5) == "-0.50000"
 
 
 def test_the_rest() -> None:
