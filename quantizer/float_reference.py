@@ -72,6 +72,16 @@ def log(x: np.ndarray) -> np.ndarray:
     return np.where(x > 0, (f + y) + e * F(0.693359375), F(-88))
 
 
+def _larger(a: np.ndarray | np.float32, b: np.ndarray) -> np.ndarray:
+    """a > b ? a : b, which says what becomes of a negative zero."""
+    return np.where(a > b, a, b)
+
+
+def _clamp(x: np.ndarray, low: float, high: float) -> np.ndarray:
+    x = _larger(F(low), x)
+    return np.where(F(high) < x, F(high), x)
+
+
 def _power(op: Power, x: np.ndarray) -> np.ndarray:
     base = F(op.shift) + F(op.scale) * x
     if op.power == 1.0:
@@ -99,7 +109,7 @@ def _prelu(x: np.ndarray, slope: np.ndarray) -> np.ndarray:
 
 UNARY: dict[type, Callable[[Any, np.ndarray], np.ndarray]] = {
     Relu: lambda op, x: _leaky(x, F(op.negative_slope)),
-    Clip: lambda op, x: np.minimum(np.maximum(x, F(op.low)), F(op.high)),
+    Clip: lambda op, x: _clamp(x, op.low, op.high),
     Elu: lambda op, x: np.where(x > 0, x, F(op.alpha) * (exp(x) - F(1))),
     Sigmoid: lambda op, x: F(1) / (F(1) + exp(-x)),
     Tanh: lambda op, x: _tanh(x),
@@ -129,20 +139,25 @@ def _eltwise(op: Eltwise, inputs: Inputs, weights: Arrays) -> np.ndarray:
         coefficients = op.coefficients or (1.0,) * len(inputs)
         y = reduce(np.add, (F(c) * x for c, x in zip(coefficients, inputs, strict=True)))
     else:
-        y = reduce(np.multiply if op.kind == "prod" else np.maximum, inputs)
-    return y if op.activation is None else UNARY[type(op.activation)](op.activation, y)
+        y = reduce(np.multiply if op.kind == "prod" else lambda a, b: _larger(b, a), inputs)
+    if isinstance(op.activation, Clip):
+        return _clamp(y, op.activation.low, op.activation.high)
+    return y if op.activation is None else _clamp(y, 0.0, np.inf)
 
 
 def _pool(op: Pool2d, inputs: Inputs, weights: Arrays) -> np.ndarray:
     x = inputs[0]
     (shape,) = op.infer_shapes([x.shape], {})
-    if op.kind == "max":
-        return windows(op, x, shape, np.finfo(np.float32).min).max((-2, -1))
-    views = windows(op, x, shape, 0.0)
-    total = np.zeros(shape, np.float32)
+    is_max = op.kind == "max"
+    start = F(np.finfo(np.float32).min) if is_max else F(0)
+    views = windows(op, x, shape, start)
+    total = np.full(shape, start)
     for i in range(views.shape[-2]):
         for j in range(views.shape[-1]):
-            total = total + views[..., i, j]
+            tap = views[..., i, j]
+            total = _larger(tap, total) if is_max else total + tap
+    if is_max:
+        return total
     return total / window_areas(op, x.shape, shape).astype(np.float32)
 
 
