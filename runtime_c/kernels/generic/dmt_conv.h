@@ -1,0 +1,387 @@
+/* What all convolutions share: the record, the windows of taps, the walk over the output.
+ *
+ * A deconvolution is computed at its outputs too: output o meets tap k where o + pad - k * dilation
+ * is a multiple of the stride. Outputs one stride apart then meet the same taps, as neighbours of a
+ * convolution do.
+ */
+#ifndef DMT_CONV_H
+#define DMT_CONV_H
+
+#include "dmt_grid.h"
+#include "dmt_lanes.h"
+#include "dmt_parallel.h"
+
+enum { DMT_PACKING_PLAIN, DMT_PACKING_LANES, DMT_PACKING_DEPTHWISE };
+
+typedef struct {
+  int32_t kernel, stride, dilation, pad, in, out, transposed;
+} dmt_axis;
+
+/* Taps first, first + every, ... (count of them) of an output meet inputs at, at + step, ... */
+typedef struct {
+  int32_t count, first, every, at, step;
+} dmt_window;
+
+typedef struct {
+  dmt_axis y, x;
+  dmt_grid in, out;
+  uint32_t groups, og, ig, blocks; /* channels in a group, and groups of eight outputs */
+  uint32_t packing, slopes;
+  const uint8_t *weights;
+  const int32_t *channels;
+} dmt_conv;
+
+static inline int dmt_axis_ok(const dmt_axis *a) {
+  const uint64_t most = DMT_MAX_STEP;
+  uint64_t kernel = (uint32_t)a->kernel, stride = (uint32_t)a->stride;
+  uint64_t dilation = (uint32_t)a->dilation, end = (uint32_t)(a->transposed ? a->in : a->out);
+  return kernel >= 1 && stride >= 1 && dilation >= 1 && stride <= most && dilation <= most &&
+         (uint32_t)a->pad <= most && dmt_times(kernel - 1, dilation) <= most &&
+         dmt_times(end - 1, stride) <= most;
+}
+
+/* Bytes of the weights in their packing. */
+static inline uint64_t dmt_weights_size(const dmt_conv *c, uint32_t item) {
+  uint64_t outputs = c->packing == DMT_PACKING_PLAIN       ? c->og
+                     : c->packing == DMT_PACKING_DEPTHWISE ? dmt_up8(c->groups * c->og)
+                                                           : 8 * c->blocks;
+  uint64_t groups = c->packing == DMT_PACKING_DEPTHWISE ? 1 : c->groups;
+  uint64_t taps = dmt_times((uint32_t)c->y.kernel, (uint32_t)c->x.kernel);
+  return dmt_times(dmt_times(dmt_times(outputs * item, groups), taps), c->ig);
+}
+
+/* Products of one output. */
+static inline size_t dmt_taps(const dmt_conv *c) {
+  return (size_t)(uint32_t)c->y.kernel * (uint32_t)c->x.kernel * c->ig;
+}
+
+/* Reads the record; proves what all kernels rely on. */
+static inline dmt_status dmt_conv_read(const dmt_call *call, int transposed, dmt_conv *c) {
+  if (!dmt_has(call, 1, 1, call->dtype, 64) || !dmt_as_grid(&call->in[0], &c->in) ||
+      !dmt_as_grid(&call->out, &c->out) || c->in.n != c->out.n) {
+    return DMT_E_OPERATOR;
+  }
+  dmt_axis y = {dmt_signed(call, 0),
+                dmt_signed(call, 8),
+                dmt_signed(call, 16),
+                dmt_signed(call, 24),
+                (int32_t)c->in.h,
+                (int32_t)c->out.h,
+                transposed};
+  dmt_axis x = {dmt_signed(call, 4),
+                dmt_signed(call, 12),
+                dmt_signed(call, 20),
+                dmt_signed(call, 28),
+                (int32_t)c->in.w,
+                (int32_t)c->out.w,
+                transposed};
+  c->y = y;
+  c->x = x;
+  c->groups = dmt_word(call, 32);
+  c->packing = dmt_word(call, 36);
+  c->slopes = dmt_word(call, 52);
+  if (!dmt_axis_ok(&y) || !dmt_axis_ok(&x) || c->groups < 1 || c->out.c % c->groups ||
+      c->in.c % c->groups || c->slopes > 1) {
+    return DMT_E_OPERATOR;
+  }
+  c->og = c->out.c / c->groups;
+  c->ig = c->in.c / c->groups;
+  c->blocks = (c->og + 7) / 8;
+  if (c->packing > DMT_PACKING_DEPTHWISE) {
+    return DMT_E_UNSUPPORTED;
+  }
+  uint32_t weights = dmt_word(call, 40), size = dmt_word(call, 44), chan = dmt_word(call, 48);
+  uint32_t outputs = c->out.c, arrays = call->dtype == DMT_F32 ? 1 : 4;
+  if ((c->packing == DMT_PACKING_DEPTHWISE && c->ig != 1) ||
+      size < dmt_weights_size(c, dmt_item(call->dtype)) || !dmt_holds(call->data, weights, size) ||
+      !dmt_has_arrays(call, chan, call->dtype == DMT_F32 ? 1 + c->slopes : 4 + 3 * c->slopes,
+                      outputs)) {
+    return DMT_E_OPERATOR;
+  }
+  if (call->dtype != DMT_F32) {
+    for (uint32_t i = 1; i < arrays + 3 * c->slopes; i += 3) {
+      if (!dmt_rescales(call, chan, i, outputs)) {
+        return DMT_E_OPERATOR;
+      }
+    }
+    if (!dmt_is_range(dmt_signed(call, 56), dmt_signed(call, 60), call->dtype)) {
+      return DMT_E_OPERATOR;
+    }
+  }
+  c->weights = call->data.data + weights;
+  c->channels = dmt_array(call, chan, 0, outputs);
+  return DMT_OK;
+}
+
+static inline int32_t dmt_gcd(int32_t a, int32_t b) {
+  while (b) {
+    int32_t rest = a % b;
+    a = b;
+    b = rest;
+  }
+  return a;
+}
+
+static inline dmt_window dmt_window_at(const dmt_axis *a, uint32_t output) {
+  dmt_window w = {0, 0, 1, 0, a->dilation};
+  if (!a->transposed) {
+    int32_t start = (int32_t)output * a->stride - a->pad;
+    w.first = start < 0 ? (a->dilation - 1 - start) / a->dilation : 0;
+    int32_t end = start < a->in ? (a->in - start + a->dilation - 1) / a->dilation : 0;
+    end = end < a->kernel ? end : a->kernel;
+    w.count = end > w.first ? end - w.first : 0;
+    w.at = start + w.first * a->dilation;
+    return w;
+  }
+  int32_t common = dmt_gcd(a->stride, a->dilation);
+  int32_t v = (int32_t)output + a->pad;
+  w.every = a->stride / common;
+  w.step = -(a->dilation / common);
+  while (w.first < a->kernel && w.first < w.every && (v - w.first * a->dilation) % a->stride) {
+    w.first++;
+  }
+  if (w.first >= w.every || w.first >= a->kernel) {
+    return w;
+  }
+  w.at = (v - w.first * a->dilation) / a->stride;
+  while (w.first < a->kernel && w.at >= a->in) {
+    w.first += w.every;
+    w.at += w.step;
+  }
+  for (int32_t k = w.first, at = w.at; k < a->kernel && at >= 0; k += w.every, at += w.step) {
+    w.count++;
+  }
+  return w;
+}
+
+/* The input that tap k of an output meets, or -1. */
+static inline int32_t dmt_tap_at(const dmt_axis *a, uint32_t output, int32_t k) {
+  int32_t at;
+  if (!a->transposed) {
+    at = (int32_t)output * a->stride - a->pad + k * a->dilation;
+  } else {
+    at = (int32_t)output + a->pad - k * a->dilation;
+    if (at % a->stride) {
+      return -1;
+    }
+    at /= a->stride;
+  }
+  return at >= 0 && at < a->in ? at : -1;
+}
+
+/* A 1 x 1 convolution over pixels that stand one behind the other has a single long row. */
+static inline void dmt_conv_flatten(dmt_conv *c) {
+  int same = c->y.kernel == 1 && c->x.kernel == 1 && c->y.stride == 1 && c->x.stride == 1 &&
+             c->y.pad == 0 && c->x.pad == 0 && c->in.h == c->out.h && c->in.w == c->out.w;
+  uint64_t pixels = (uint64_t)c->in.h * c->in.w;
+  if (same && c->in.row == c->in.w * c->in.pixel && c->out.row == c->out.w * c->out.pixel &&
+      pixels <= DMT_MAX_STEP) {
+    c->in.w = c->out.w = (uint32_t)pixels;
+    c->in.h = c->out.h = 1;
+    c->x.in = c->x.out = (int32_t)pixels;
+    c->y.in = c->y.out = 1;
+  }
+}
+
+/* Outputs of one row that meet the same taps: x, x + every, ... */
+typedef struct {
+  uint32_t n, y, x, every, count;
+  dmt_window rows, cols;
+} dmt_segment;
+
+typedef struct dmt_conv_job dmt_conv_job;
+struct dmt_conv_job {
+  dmt_conv conv;
+  const dmt_call *call;
+  /* Outputs for the group's channels from block `begin` to `end` (both over all groups). */
+  void (*segment)(const dmt_conv_job *job, const dmt_segment *segment, dmt_range blocks,
+                  void *scratch);
+  uint32_t most;    /* pixels of a segment */
+  uint32_t scratch; /* bytes of one task */
+  uint32_t clipped; /* outputs that meet other taps go apart; else segment() sees to it */
+  uint32_t pixel_tasks, block_tasks;
+  uint32_t all_blocks;
+};
+
+static inline uint32_t dmt_segment_length(const dmt_conv_job *job, const dmt_segment *s,
+                                          uint32_t end) {
+  const dmt_axis *a = &job->conv.x;
+  uint32_t most = (end - s->x + s->every - 1) / s->every, count = 1;
+  most = most < job->most ? most : job->most;
+  if (!job->clipped) {
+    return most;
+  }
+  if (!a->transposed && s->cols.count == a->kernel) { /* up to the last that misses none */
+    int32_t last = (a->in - 1 - (a->kernel - 1) * a->dilation + a->pad) / a->stride;
+    uint32_t whole = (uint32_t)last - s->x + 1;
+    return whole < most ? whole : most;
+  }
+  while (count < most) {
+    dmt_window next = dmt_window_at(a, s->x + count * s->every);
+    if (next.first != s->cols.first || next.count != s->cols.count) {
+      break;
+    }
+    count++;
+  }
+  return count;
+}
+
+static inline void dmt_conv_row(const dmt_conv_job *job, dmt_segment *s, uint32_t begin,
+                                uint32_t end, dmt_range blocks, void *scratch) {
+  const dmt_conv *c = &job->conv;
+  s->rows = dmt_window_at(&c->y, s->y);
+  s->every = job->clipped && c->x.transposed ? (uint32_t)c->x.stride : 1;
+  for (uint32_t phase = begin; phase < end && phase - begin < s->every; phase++) {
+    for (s->x = phase; s->x < end; s->x += s->count * s->every) {
+      s->cols = dmt_window_at(&c->x, s->x);
+      s->count = dmt_segment_length(job, s, end);
+      job->segment(job, s, blocks, scratch);
+    }
+  }
+}
+
+static inline void dmt_conv_task(void *argument, uint32_t index) {
+  const dmt_conv_job *job = argument;
+  const dmt_conv *c = &job->conv;
+  dmt_range pixels =
+      dmt_share(c->out.n * c->out.h * c->out.w, index / job->block_tasks, job->pixel_tasks);
+  dmt_range blocks = dmt_share(job->all_blocks, index % job->block_tasks, job->block_tasks);
+  void *scratch = job->call->scratch + (size_t)index * job->scratch;
+  for (uint32_t p = pixels.begin; p < pixels.end;) {
+    uint32_t row = p / c->out.w, x = p % c->out.w;
+    uint32_t end = pixels.end - p < c->out.w - x ? x + pixels.end - p : c->out.w;
+    dmt_segment s = {.n = row / c->out.h, .y = row % c->out.h};
+    dmt_conv_row(job, &s, x, end, blocks, scratch);
+    p += end - x;
+  }
+}
+
+/* Threads share the pixels where there are enough of them, else the outputs' channels. */
+static inline void dmt_conv_go(dmt_conv_job *job, uint32_t all_blocks) {
+  const dmt_conv *c = &job->conv;
+  uint32_t pixels = c->out.n * c->out.h * c->out.w;
+  uint64_t work = (uint64_t)pixels * c->out.c *
+                  ((uint64_t)(uint32_t)c->y.kernel * (uint32_t)c->x.kernel * c->ig);
+  int by_pixels = pixels >= 8 * job->call->threads;
+  uint32_t tasks = dmt_tasks(job->call, work, 100000, by_pixels ? pixels : all_blocks);
+  job->all_blocks = all_blocks;
+  job->pixel_tasks = by_pixels ? tasks : 1;
+  job->block_tasks = by_pixels ? 1 : tasks;
+  dmt_parallel(job->call, tasks, dmt_conv_task, job);
+}
+
+/* --- Convolutions of packing 1: tiles of pixels by blocks of eight outputs ----------------------
+ */
+
+#ifdef DMT_AVX2
+#define DMT_TILE_PIXELS 4
+#define DMT_TILE_BLOCKS 2
+#define DMT_PATCH_BYTES 32768
+#else
+#define DMT_TILE_PIXELS 4
+#define DMT_TILE_BLOCKS 1
+#define DMT_PATCH_BYTES 8192
+#endif
+
+/* `count` pixels whose taps stand at the same distances; steps in elements, y_pixel in bytes. */
+typedef struct {
+  const dmt_conv_job *job;
+  const void *x;
+  uint8_t *y;
+  uint32_t count, group, rows, cols, run;
+  ptrdiff_t x_row, x_col, x_pixel;
+  size_t w_first, w_row, w_col, w_block; /* in elements */
+  size_t y_pixel;
+} dmt_strip;
+
+/* The outputs of a segment and the weights of its window; x and its steps are the caller's. */
+static inline dmt_strip dmt_strip_open(const dmt_conv_job *job, const dmt_segment *s,
+                                       uint32_t group) {
+  const dmt_conv *c = &job->conv;
+  dmt_strip strip = {.job = job, .group = group, .count = s->count, .run = c->ig};
+  size_t tap = (size_t)c->ig * 8, row = (size_t)c->x.kernel * tap;
+  strip.y = dmt_at(&c->out, s->n, s->y, s->x) + (size_t)group * c->og * dmt_item(job->call->dtype);
+  strip.y_pixel = s->every * c->out.pixel;
+  strip.rows = (uint32_t)s->rows.count;
+  strip.cols = (uint32_t)s->cols.count;
+  strip.w_first = (size_t)s->rows.first * row + (size_t)s->cols.first * tap;
+  strip.w_row = (size_t)s->rows.every * row;
+  strip.w_col = (size_t)s->cols.every * tap;
+  strip.w_block = (size_t)c->y.kernel * row;
+  return strip;
+}
+
+/* The inputs of a segment where they stand. */
+static inline void dmt_strip_direct(dmt_strip *strip, const dmt_segment *s, size_t item) {
+  const dmt_conv *c = &strip->job->conv;
+  if (strip->rows == 0 || strip->cols == 0) {
+    strip->x = c->in.data;
+    return;
+  }
+  ptrdiff_t pixel = (ptrdiff_t)(c->in.pixel / item), row = (ptrdiff_t)(c->in.row / item);
+  strip->x = dmt_at(&c->in, s->n, (uint32_t)s->rows.at, (uint32_t)s->cols.at) +
+             (size_t)strip->group * c->ig * item;
+  strip->x_row = row * s->rows.step;
+  strip->x_col = pixel * s->cols.step;
+  strip->x_pixel = c->x.transposed ? pixel : pixel * c->x.stride;
+}
+
+/* strip(tile): all tiles of a strip, for blocks begin to end of the group. */
+#define DMT_STRIP(name, tile)                                                                      \
+  static void name(const dmt_strip *s, uint32_t begin, uint32_t end) {                             \
+    uint32_t b = begin;                                                                            \
+    for (; s->count == 1 && b + 4 <= end; b += 4) {                                                \
+      tile(1, 4, s, 0, b);                                                                         \
+    }                                                                                              \
+    for (; b < end;) {                                                                             \
+      uint32_t p = 0, wide = b + DMT_TILE_BLOCKS <= end;                                           \
+      for (; wide && p + DMT_TILE_PIXELS <= s->count; p += DMT_TILE_PIXELS) {                      \
+        tile(DMT_TILE_PIXELS, DMT_TILE_BLOCKS, s, p, b);                                           \
+      }                                                                                            \
+      for (; !wide && p + DMT_TILE_PIXELS <= s->count; p += DMT_TILE_PIXELS) {                     \
+        tile(DMT_TILE_PIXELS, 1, s, p, b);                                                         \
+      }                                                                                            \
+      for (; wide && p < s->count; p++) {                                                          \
+        tile(1, DMT_TILE_BLOCKS, s, p, b);                                                         \
+      }                                                                                            \
+      for (; !wide && p < s->count; p++) {                                                         \
+        tile(1, 1, s, p, b);                                                                       \
+      }                                                                                            \
+      b += wide ? DMT_TILE_BLOCKS : 1;                                                             \
+    }                                                                                              \
+  }
+
+/* Each group of which the job's blocks have a part. */
+static inline dmt_range dmt_group_blocks(const dmt_conv *c, dmt_range all, uint32_t group) {
+  uint32_t first = group * c->blocks, last = first + c->blocks;
+  dmt_range part = {all.begin > first ? all.begin - first : 0,
+                    (all.end < last ? all.end : last) - first};
+  return part;
+}
+
+/* Whether a kernel for packing 1 takes the call. */
+static inline dmt_status dmt_conv_lanes(const dmt_call *call, int transposed, dmt_conv *c) {
+  dmt_status status = dmt_conv_read(call, transposed, c);
+  return status == DMT_OK && c->packing != DMT_PACKING_LANES ? DMT_E_UNSUPPORTED : status;
+}
+
+/* Whether a depthwise kernel does: one input and one output a group. */
+static inline dmt_status dmt_conv_depthwise(const dmt_call *call, int transposed, dmt_conv *c) {
+  dmt_status status = dmt_conv_read(call, transposed, c);
+  if (status == DMT_OK && (c->packing != DMT_PACKING_DEPTHWISE || c->og != 1)) {
+    return DMT_E_UNSUPPORTED;
+  }
+  return status;
+}
+
+/* A strip for all channels, with the weights' steps of packing 2. */
+static inline dmt_strip dmt_strip_depthwise(const dmt_conv_job *job, const dmt_segment *s) {
+  dmt_strip strip = dmt_strip_open(job, s, 0);
+  size_t tap = dmt_up8(job->conv.out.c), row = (size_t)job->conv.x.kernel * tap;
+  strip.w_first = (size_t)s->rows.first * row + (size_t)s->cols.first * tap;
+  strip.w_row = (size_t)s->rows.every * row;
+  strip.w_col = (size_t)s->cols.every * tap;
+  return strip;
+}
+
+#endif

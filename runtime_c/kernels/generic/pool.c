@@ -1,0 +1,241 @@
+/* Max and average pooling, eight channels at a time. */
+#include "dmt_grid.h"
+#include "dmt_lanes.h"
+#include "dmt_parallel.h"
+
+typedef struct {
+  const dmt_call *call;
+  dmt_grid in, out;
+  int32_t kernel[2], stride[2], pad[2]; /* height, width */
+  const int32_t *divisors;
+  uint32_t divisor_count, tasks;
+} pool_job;
+
+/* The real pixels of a window along one axis, and its length for the average. */
+typedef struct {
+  int32_t begin, end, length;
+} pool_span;
+
+static pool_span pool_span_at(const pool_job *job, uint32_t axis, uint32_t output) {
+  int32_t size = (int32_t)(axis == 0 ? job->in.h : job->in.w);
+  int32_t begin = (int32_t)output * job->stride[axis] - job->pad[axis];
+  int32_t end = begin + job->kernel[axis];
+  int32_t padded = end < size + job->pad[axis] ? end : size + job->pad[axis];
+  pool_span span = {begin > 0 ? begin : 0, end < size ? end : size, padded - begin};
+  if (span.end < span.begin) {
+    span.end = span.begin;
+  }
+  return span;
+}
+
+static int pool_is_empty(pool_span rows, pool_span cols) {
+  return rows.begin == rows.end || cols.begin == cols.end;
+}
+
+/* The record of an area, NULL where there is none. */
+static const int32_t *pool_divisor(const pool_job *job, pool_span rows, pool_span cols) {
+  int64_t area = (int64_t)rows.length * cols.length;
+  for (uint32_t i = 0; i < job->divisor_count; i++) {
+    if (job->divisors[4 * i] == area) {
+      return job->divisors + 4 * i;
+    }
+  }
+  return NULL;
+}
+
+static void pool_read(const dmt_call *call, pool_job *job) {
+  dmt_as_grid(&call->in[0], &job->in);
+  dmt_as_grid(&call->out, &job->out);
+  for (uint32_t i = 0; i < 2; i++) {
+    job->kernel[i] = dmt_signed(call, 4 * i);
+    job->stride[i] = dmt_signed(call, 8 + 4 * i);
+    job->pad[i] = dmt_signed(call, 16 + 4 * i);
+  }
+  job->call = call;
+  job->divisor_count = dmt_word(call, 28);
+  job->divisors = job->divisor_count ? dmt_array(call, dmt_word(call, 24), 0, 0) : NULL;
+}
+
+/* Sizes within bounds. */
+static int pool_geometry_ok(const dmt_call *call) {
+  dmt_grid in, out;
+  if (!dmt_has(call, 1, 1, call->dtype, 40) || !dmt_as_grid(&call->in[0], &in) ||
+      !dmt_as_grid(&call->out, &out) || in.n != out.n || in.c != out.c) {
+    return 0;
+  }
+  for (uint32_t i = 0; i < 2; i++) {
+    uint64_t kernel = dmt_word(call, 4 * i), stride = dmt_word(call, 8 + 4 * i);
+    uint64_t pad = dmt_word(call, 16 + 4 * i);
+    uint64_t last = dmt_times((i ? out.w : out.h) - 1, stride);
+    if (kernel < 1 || kernel > DMT_MAX_STEP || stride < 1 || stride > DMT_MAX_STEP ||
+        pad > DMT_MAX_STEP || last > DMT_MAX_STEP) {
+      return 0;
+    }
+  }
+  return 1;
+}
+
+/* Every window that is not empty has a divisor. Equal neighbours are looked up once. */
+static int pool_has_divisors(const pool_job *job) {
+  int32_t height = 0, width = 0;
+  for (uint32_t y = 0; y < job->out.h; y++) {
+    pool_span rows = pool_span_at(job, 0, y);
+    if (rows.length == height || rows.begin == rows.end) {
+      continue;
+    }
+    height = rows.length;
+    width = 0;
+    for (uint32_t x = 0; x < job->out.w; x++) {
+      pool_span cols = pool_span_at(job, 1, x);
+      if (cols.length == width || cols.begin == cols.end) {
+        continue;
+      }
+      width = cols.length;
+      if (pool_divisor(job, rows, cols) == NULL) {
+        return 0;
+      }
+    }
+  }
+  return 1;
+}
+
+static dmt_status pool_max_check(const dmt_call *call) {
+  const dmt_view *x = &call->in[0], *y = &call->out;
+  int good = pool_geometry_ok(call) && x->zero_point == y->zero_point && x->scale == y->scale;
+  return good ? DMT_OK : DMT_E_OPERATOR;
+}
+
+static dmt_status pool_average_check(const dmt_call *call) {
+  pool_job job;
+  if (!pool_geometry_ok(call)) {
+    return DMT_E_OPERATOR;
+  }
+  if (call->dtype == DMT_F32) {
+    return DMT_OK;
+  }
+  uint32_t count = dmt_word(call, 28);
+  if (count > UINT32_MAX / 4 || !dmt_has_arrays(call, dmt_word(call, 24), 1, 4 * count) ||
+      !dmt_is_range(dmt_signed(call, 32), dmt_signed(call, 36), call->dtype)) {
+    return DMT_E_OPERATOR;
+  }
+  pool_read(call, &job);
+  for (uint32_t i = 0; i < count; i++) {
+    const int32_t *record = job.divisors + 4 * i;
+    if (((uint32_t)record[2] | (uint32_t)record[3]) > 31) {
+      return DMT_E_OPERATOR;
+    }
+  }
+  return pool_has_divisors(&job) ? DMT_OK : DMT_E_OPERATOR;
+}
+
+/* Eight channels (n of them) of one window. */
+static void pool_average_int(const pool_job *job, const uint8_t *x, pool_span rows, pool_span cols,
+                             uint32_t n, uint8_t *y) {
+  const dmt_call *call = job->call;
+  uint32_t dtype = call->dtype, item = dmt_item(dtype);
+  dmt_i8 zero = dmt_i8_set(-call->in[0].zero_point), sum = dmt_i8_set(0);
+  for (int32_t r = rows.begin; r < rows.end; r++) {
+    const uint8_t *at = x + (size_t)r * job->in.row + (size_t)cols.begin * job->in.pixel;
+    for (int32_t c = cols.begin; c < cols.end; c++, at += job->in.pixel) {
+      sum = dmt_i8_add(sum, dmt_i8_add(dmt_i8_take(at, item, n, dtype), zero));
+    }
+  }
+  if (!pool_is_empty(rows, cols)) {
+    const int32_t *record = pool_divisor(job, rows, cols);
+    sum = dmt_i8_rq(sum, dmt_i8_set(record[1]), dmt_i8_set(record[2]), dmt_i8_set(record[3]));
+  }
+  sum = dmt_i8_place(sum, call->out.zero_point, dmt_signed(call, 32), dmt_signed(call, 36));
+  dmt_i8_put(y, item, n, dtype, sum);
+}
+
+static void pool_max_int(const pool_job *job, const uint8_t *x, pool_span rows, pool_span cols,
+                         uint32_t n, uint8_t *y) {
+  uint32_t dtype = job->call->dtype, item = dmt_item(dtype);
+  dmt_i8 most = dmt_i8_set(dmt_lowest(dtype));
+  for (int32_t r = rows.begin; r < rows.end; r++) {
+    const uint8_t *at = x + (size_t)r * job->in.row + (size_t)cols.begin * job->in.pixel;
+    for (int32_t c = cols.begin; c < cols.end; c++, at += job->in.pixel) {
+      most = dmt_i8_max(most, dmt_i8_take(at, item, n, dtype));
+    }
+  }
+  dmt_i8_put(y, item, n, dtype, most);
+}
+
+static void pool_f32(const pool_job *job, const uint8_t *x, pool_span rows, pool_span cols,
+                     uint32_t n, uint8_t *y, int average) {
+  float some[8];
+  for (uint32_t i = 0; i < 8; i++) {
+    some[i] = average ? 0.0f : -3.402823466e38f;
+  }
+  for (int32_t r = rows.begin; r < rows.end; r++) {
+    const uint8_t *at = x + (size_t)r * job->in.row + (size_t)cols.begin * job->in.pixel;
+    for (int32_t c = cols.begin; c < cols.end; c++, at += job->in.pixel) {
+      const float *v = (const float *)(const void *)at;
+      for (uint32_t i = 0; i < n; i++) {
+        some[i] = average ? some[i] + v[i] : v[i] > some[i] ? v[i] : some[i];
+      }
+    }
+  }
+  float area = (float)((int64_t)rows.length * cols.length);
+  for (uint32_t i = 0; i < n; i++) {
+    ((float *)(void *)y)[i] = average ? some[i] / area : some[i];
+  }
+}
+
+static void pool_window(const pool_job *job, const uint8_t *x, pool_span rows, pool_span cols,
+                        uint32_t n, uint8_t *y, int average) {
+  if (job->call->dtype == DMT_F32) {
+    pool_f32(job, x, rows, cols, n, y, average);
+  } else if (average) {
+    pool_average_int(job, x, rows, cols, n, y);
+  } else {
+    pool_max_int(job, x, rows, cols, n, y);
+  }
+}
+
+/* Output rows, of all samples. */
+static void pool_rows(const pool_job *job, uint32_t index, int average) {
+  const dmt_grid *in = &job->in, *out = &job->out;
+  size_t item = dmt_item(job->call->dtype);
+  dmt_range all = dmt_share(out->n * out->h, index, job->tasks);
+  for (uint32_t i = all.begin; i < all.end; i++) {
+    uint32_t n = i / out->h, row = i % out->h;
+    pool_span rows = pool_span_at(job, 0, row);
+    for (uint32_t col = 0; col < out->w; col++) {
+      pool_span cols = pool_span_at(job, 1, col);
+      const uint8_t *x = in->data + (size_t)n * in->sample;
+      uint8_t *y = dmt_at(out, n, row, col);
+      for (uint32_t c = 0; c < out->c; c += 8) {
+        uint32_t some = out->c - c < 8 ? out->c - c : 8;
+        pool_window(job, x + c * item, rows, cols, some, y + c * item, average);
+      }
+    }
+  }
+}
+
+static void pool_max_task(void *argument, uint32_t index) { pool_rows(argument, index, 0); }
+static void pool_average_task(void *argument, uint32_t index) { pool_rows(argument, index, 1); }
+
+static void pool_run(const dmt_call *call, dmt_task task) {
+  pool_job job;
+  pool_read(call, &job);
+  uint32_t rows = job.out.n * job.out.h;
+  uint64_t area = (uint64_t)(uint32_t)job.kernel[0] * (uint32_t)job.kernel[1];
+  job.tasks = dmt_tasks(call, area * rows * job.out.w * job.out.c, 50000, rows);
+  dmt_parallel(call, job.tasks, task, &job);
+}
+
+static void pool_max_run(const dmt_call *call) { pool_run(call, pool_max_task); }
+static void pool_average_run(const dmt_call *call) { pool_run(call, pool_average_task); }
+
+#define POOL(type, dtype)                                                                          \
+  const dmt_operator DMT_KERNEL(dmt_op_pool_max_##type) = {                                        \
+      DMT_OP_POOL_MAX, dtype, 1, pool_max_check, NULL, pool_max_run,                               \
+  };                                                                                               \
+  const dmt_operator DMT_KERNEL(dmt_op_pool_average_##type) = {                                    \
+      DMT_OP_POOL_AVERAGE, dtype, 1, pool_average_check, NULL, pool_average_run,                   \
+  };
+
+POOL(f32, DMT_F32)
+POOL(s8, DMT_S8)
+POOL(s16, DMT_S16)

@@ -1,0 +1,124 @@
+/* Functions of one variable in float32. */
+#include "dmt_loop.h"
+#include "dmt_math.h"
+
+enum {
+  UNARY_LEAKY,
+  UNARY_CLIP,
+  UNARY_ELU,
+  UNARY_SIGMOID,
+  UNARY_TANH,
+  UNARY_ABS,
+  UNARY_POWER,
+  UNARY_PRELU
+};
+
+typedef struct {
+  uint32_t function;
+  float a, b, c;
+} unary_job;
+
+static dmt_status unary_check(const dmt_call *call) {
+  const dmt_view *x = &call->in[0];
+  if (!dmt_has(call, 1, 1, DMT_F32, 24) || !dmt_same_shape(x, &call->out)) {
+    return DMT_E_OPERATOR;
+  }
+  uint32_t function = dmt_word(call, 0), count = dmt_word(call, 16);
+  if (function > UNARY_PRELU) {
+    return DMT_E_UNSUPPORTED;
+  }
+  if (function == UNARY_PRELU && ((count != 1 && (x->rank < 2 || count != x->dim[1])) ||
+                                  !dmt_has_arrays(call, dmt_word(call, 20), 1, count))) {
+    return DMT_E_OPERATOR;
+  }
+  return DMT_OK;
+}
+
+static float unary_power(const unary_job *job, float x) {
+  float base = job->c + job->b * x;
+  if (job->a == 1.0f) {
+    return base;
+  }
+  if (job->a == 2.0f) {
+    return base * base;
+  }
+  return job->a == 0.5f ? dmt_sqrt(base) : dmt_exp(job->a * dmt_log(base));
+}
+
+static float unary_tanh(float x) {
+  float size = x < 0.0f ? -x : x;
+  float t = 1.0f - 2.0f / (dmt_exp(2.0f * size) + 1.0f);
+  return x < 0.0f ? -t : t;
+}
+
+static float unary_one(const unary_job *job, float x) {
+  switch (job->function) {
+  case UNARY_ELU:
+    return x > 0.0f ? x : job->a * (dmt_exp(x) - 1.0f);
+  case UNARY_SIGMOID:
+    return 1.0f / (1.0f + dmt_exp(-x));
+  case UNARY_TANH:
+    return unary_tanh(x);
+  case UNARY_ABS:
+    return dmt_from_bits(dmt_to_bits(x) & 0x7FFFFFFFu);
+  default:
+    return unary_power(job, x);
+  }
+}
+
+static void unary_line(const void *context, uint32_t n, uint8_t *const *at, const size_t *step) {
+  const unary_job *job = context;
+  for (uint32_t i = 0; i < n; i++) {
+    float x = *(const float *)(const void *)(at[1] + i * step[1]);
+    *(float *)(void *)(at[0] + i * step[0]) = unary_one(job, x);
+  }
+}
+
+static void unary_leaky(const void *context, uint32_t n, uint8_t *const *at, const size_t *step) {
+  const unary_job *job = context;
+  for (uint32_t i = 0; i < n; i++) {
+    float x = *(const float *)(const void *)(at[1] + i * step[1]);
+    *(float *)(void *)(at[0] + i * step[0]) = x > 0.0f ? x : x * job->a;
+  }
+}
+
+static void unary_clip(const void *context, uint32_t n, uint8_t *const *at, const size_t *step) {
+  const unary_job *job = context;
+  for (uint32_t i = 0; i < n; i++) {
+    float x = *(const float *)(const void *)(at[1] + i * step[1]);
+    x = job->a > x ? job->a : x;
+    *(float *)(void *)(at[0] + i * step[0]) = job->b < x ? job->b : x;
+  }
+}
+
+static void unary_prelu(const void *context, uint32_t n, uint8_t *const *at, const size_t *step) {
+  (void)context;
+  for (uint32_t i = 0; i < n; i++) {
+    float x = *(const float *)(const void *)(at[1] + i * step[1]);
+    float slope = *(const float *)(const void *)(at[2] + i * step[2]);
+    *(float *)(void *)(at[0] + i * step[0]) = x > 0.0f ? x : x * slope;
+  }
+}
+
+static void unary_run(const dmt_call *call) {
+  unary_job job = {dmt_word(call, 0), dmt_float(call, 4), dmt_float(call, 8), dmt_float(call, 12)};
+  dmt_loop loop;
+  dmt_loop_open(&loop, &call->out);
+  dmt_loop_view(&loop, &call->out);
+  dmt_loop_view(&loop, &call->in[0]);
+  if (job.function == UNARY_PRELU) {
+    uint32_t count = dmt_word(call, 16);
+    size_t along[DMT_MAX_RANK] = {0};
+    along[1] = count > 1 ? sizeof(float) : 0;
+    dmt_loop_array(&loop, dmt_array(call, dmt_word(call, 20), 0, count), along);
+  }
+  dmt_line line = job.function == UNARY_LEAKY   ? unary_leaky
+                  : job.function == UNARY_CLIP  ? unary_clip
+                  : job.function == UNARY_PRELU ? unary_prelu
+                                                : unary_line;
+  dmt_loop_go(&loop, call, line, &job);
+}
+
+const dmt_operator DMT_KERNEL(dmt_op_unary_f32) = {
+    DMT_OP_UNARY, DMT_F32, 1, unary_check, NULL, unary_run,
+};
