@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from demitasse.converter.graph import Graph, Node, Tensor
-from demitasse.converter.ops import Flatten, InnerProduct, Reshape
+from demitasse.converter.ops import BatchNorm, Flatten, InnerProduct, Reshape
 from demitasse.converter.ops.base import canonical_axis, count
+from demitasse.converter.passes.affine import affine_of, as_scale
 from demitasse.converter.passes.identity import drop_identities
 from demitasse.converter.passes.layout import without_dead_moves
 
@@ -14,13 +15,15 @@ HIDDEN = "%"  # names that start so never reach the user
 
 
 def prepare(graph: Graph) -> Graph:
-    """No Identity; every InnerProduct reads rank 2 or 4 and flattens from axis 1."""
+    """No Identity or BatchNorm; every InnerProduct flattens rank 2 or 4 from axis 1."""
     graph = _copy_passed_through(drop_identities(graph))
     tensors = dict(graph.tensors)
     producers = graph.producers()
     nodes: list[Node] = []
     for node in graph.nodes:
-        if isinstance(node.op, InnerProduct):
+        if isinstance(node.op, BatchNorm) and (affine := affine_of(graph, node)) is not None:
+            nodes.append(as_scale(graph, node, affine))
+        elif isinstance(node.op, InnerProduct):
             nodes.extend(_inner_product(node, tensors, producers))
         else:
             nodes.append(node)

@@ -50,7 +50,7 @@ def _fold_once(graph: Graph) -> Graph:
             nodes.update({node.name: node for node in changed})
         elif isinstance(nodes[name].op, BatchNorm):
             folds += 1
-            nodes[name] = _as_scale(graph, nodes[name], affine)
+            nodes[name] = as_scale(graph, nodes[name], affine)
     return rebuild(graph, [nodes[n] for n in order if n in nodes]) if folds else graph
 
 
@@ -102,7 +102,7 @@ def _fold_into_producer(graph: Graph, node: Node, affine: Affine) -> Node | None
     """`node` followed by the map: the weights of output channel o times a[o]."""
     first = affine_of(graph, node)
     if first is not None:
-        return _as_scale(graph, node, affine.after(first))
+        return as_scale(graph, node, affine.after(first))
     if not isinstance(node.op, Conv2d | Deconv2d | InnerProduct) or node.op.activation is not None:
         return None
     if isinstance(node.op, InnerProduct) and node.op.axis != 1 and affine.a.size > 1:
@@ -154,7 +154,8 @@ def _with_weights(node: Node, weight: np.ndarray, bias: np.ndarray) -> Node:
     return replace(node, weights={**node.weights, **arrays})
 
 
-def _as_scale(graph: Graph, node: Node, affine: Affine) -> Node:
+def as_scale(graph: Graph, node: Node, affine: Affine) -> Node:
+    """The node as a Scale along axis 1."""
     channels = graph.tensors[node.inputs[0]].shape[1]
     weights = {
         "scale": np.broadcast_to(affine.a, channels).astype(np.float32),
