@@ -6,7 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from demitasse.converter.flat.format import MAX_INPUTS, MAX_RANK, Opcode
-from demitasse.converter.flat.layout import View, assign, default_strides, join_regions
+from demitasse.converter.flat.layout import (
+    View,
+    assign,
+    default_strides,
+    join_regions,
+    reshape_strides,
+)
 from demitasse.converter.flat.prepare import HIDDEN, prepare
 from demitasse.converter.graph import Graph, Node, Quantization
 from demitasse.converter.ops import (
@@ -101,7 +107,7 @@ def _steps(graph: Graph, node: Node, operands: dict[str, Operand]) -> Iterator[S
             if not x.view.same_place(region):
                 yield Step(Opcode.COPY, (x,), replace(output, name=None, view=region))
     elif isinstance(node.op, Reshape | Flatten):
-        if output.view.buffer == node.outputs[0]:
+        if not _is_reshaped(inputs[0].view, output.view):
             yield Step(Opcode.COPY, (inputs[0],), output)
     else:
         opcode, image = _opcode(node)
@@ -119,6 +125,14 @@ def _steps(graph: Graph, node: Node, operands: dict[str, Operand]) -> Iterator[S
             )
         macs = node.op.macs(graph.shapes(node.inputs), graph.shapes(node.outputs))
         yield Step(opcode, tuple(inputs), output, node, macs)
+
+
+def _is_reshaped(source: View, view: View) -> bool:
+    """Whether a reshaped tensor is its source's elements where they stand."""
+    strides = reshape_strides(source.shape, source.strides, view.shape)
+    return strides is not None and view.same_place(
+        replace(source, shape=view.shape, strides=strides)
+    )
 
 
 def _channels_last(node: Node, index: int, x: Operand) -> Operand:

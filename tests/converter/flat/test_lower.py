@@ -201,3 +201,10 @@ def test_random_nets_agree() -> None:
                 y = b.add(Pool2d("max", (3, 3), (1, 1), (1, 1)), x)
             pool.append(y)
         run(b)
+
+
+def test_a_flatten_that_copies_is_written_inside_a_concat() -> None:
+    b = Builder()
+    image, row = b.input("image", 1, 3, 2, 2), b.input("row", 1, 5)
+    b.add(Concat(1), b.add(Flatten(), conv(b, image, 2)), row)
+    assert opcodes(run(b))[Opcode.COPY] == 2
