@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from support.graphs import Builder
+from support.integers import both, calibrated, sqnr, table_of
 
 from demitasse.converter import ops
 from demitasse.converter.graph import Graph, Node
@@ -11,8 +13,6 @@ from demitasse.errors import DataError, DemitasseError, WeightsError
 from demitasse.quantizer.integer import BUILDERS
 from demitasse.quantizer.quantize import quantize
 from demitasse.quantizer.reference import run_integer
-from tests.quantizer.nets import both, calibrated, sqnr, table_of
-from tests.support.graphs import Builder
 
 PRECISIONS = ("int8", "int16")
 LEAST = {"int8": 29.0, "int16": 60.0}  # dB for one operator on well-behaved data

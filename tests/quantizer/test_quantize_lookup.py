@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import naive
 
 from demitasse.converter.graph import Quantization
 from demitasse.quantizer.lookup import factor_table, factors, lookup_table
-from tests.quantizer import naive
 
 FUNCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import naive
 
 from demitasse.converter.graph import Graph, Node, Quantization, Tensor
 from demitasse.converter.ops import Conv2d, Deconv2d, Flatten, InnerProduct
 from demitasse.quantizer.reference import run_integer
-from tests.quantizer import naive
 
 LIMIT = {"int8": 127, "int16": 4095}
 RANGE = {"int8": (-128, 127), "int16": (-32768, 32767)}

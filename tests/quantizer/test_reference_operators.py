@@ -7,11 +7,11 @@ from itertools import product
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import naive
 
 from demitasse.converter.graph import Graph, Node, Quantization, Tensor
 from demitasse.converter.ops import Eltwise, Lookup, Lrn, Operator, Pool2d, Rescale
 from demitasse.quantizer.reference import run_integer
-from tests.quantizer import naive
 
 RANGE = {"int8": (-128, 127), "int16": (-32768, 32767)}
 KEYS = ("multiplier", "left", "right")
