@@ -20,7 +20,7 @@ import demitasse
 from demitasse.converter.evaluate import check_weights
 from demitasse.converter.flat import FlatInfo, parse_model, serialise
 from demitasse.converter.graph import Graph
-from demitasse.converter.passes import optimize
+from demitasse.converter.passes import optimize, single_sample
 from demitasse.converter.summary import Summary, summarise_graph
 from demitasse.errors import DataError, DemitasseWarning
 from demitasse.quantizer import stored
@@ -43,7 +43,9 @@ from demitasse.quantizer.table import (
 from demitasse.runtime.model import Model
 
 PRECISIONS = ("int8", "int16", "fp32")
-HELD_BACK = 100  # at most so many images, and one in five, judge instead of calibrating
+# At most so many images, and one in five, judge instead of calibrating.
+HELD_BACK = 100
+HELD_BACK_LABELLED = 1000  # an accuracy needs more than a ratio of errors
 HELD_BACK_SEED = 1
 
 
@@ -58,7 +60,10 @@ class Images:
 
 @dataclass(frozen=True)
 class CompileInfo:
-    """What `compile` made. Sizes are bytes; `network` is what was read, `folded` what is run.
+    """What `compile` made; `network` is what was read, `folded` what is run, both of one sample.
+
+    Bytes: arena is what a run needs (on one thread): tensors, of which lower_bound is the least
+    that any plan could do with, and the scratch of the largest operator. persistent: the context.
 
     calibrated: images behind the ranges (0: the table was given, or fp32). score: on the images
     that `judged` names; None without data.
@@ -71,6 +76,7 @@ class CompileInfo:
     folded: Summary
     file_size: int
     arena: int
+    tensors: int
     lower_bound: int
     persistent: int
     table: ScaleTable | None = None
@@ -139,10 +145,11 @@ def compile(
         path,
         table_path,
         precision,
-        network=summarise_graph(graph),
+        network=summarise_graph(single_sample(graph)),
         folded=summarise_graph(folded),
         file_size=flat.file_size,
         arena=memory.arena,
+        tensors=flat.plan_size,
         lower_bound=flat.lower_bound,
         persistent=memory.persistent,
         table=table,
@@ -238,7 +245,8 @@ def float_model(folded: Graph) -> Iterator[Path]:
 
 def hold_back(dataset: Dataset) -> Images:
     """Set some images aside to judge with: the same ones everywhere, always."""
-    count = min(len(dataset) // 5, HELD_BACK)
+    most = HELD_BACK if dataset.labels is None else HELD_BACK_LABELLED
+    count = min(len(dataset) // 5, most)
     if not count:
         return Images(dataset, dataset, "calibration")
     judge = dataset.subset(count, HELD_BACK_SEED)
@@ -328,6 +336,10 @@ def _warn(table: ScaleTable | None, images: Images, preprocess: Preprocess) -> t
     if images.judged == "calibration":
         found.append("too few images to hold some back: those that calibrate also judge")
     pictures = images.calibrate is not None and images.calibrate.kind == "image"
+    if pictures and preprocess.describe() == Preprocess(order=preprocess.order).describe():
+        found.append(
+            "pixels go in as they are, 0 to 255; give --mean and --scale if training had others"
+        )
     if pictures and preprocess.crop and preprocess.resize is None:
         found.append(
             "a model cannot cut its input out of pictures of any size by itself: dmt_image will "

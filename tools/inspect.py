@@ -14,10 +14,12 @@ from typing import Any
 
 from demitasse.converter.flat.format import MAGIC
 from demitasse.converter.flat.read import ModelFile, read_model
+from demitasse.converter.passes import single_sample
 from demitasse.converter.summary import Summary, precision, summarise_graph, summarise_model
 from demitasse.runtime.model import Model
 from demitasse.tools import options as shared
 from demitasse.tools.answer import Answer
+from demitasse.tools.report import arena, ports
 from demitasse.tools.table import amount, dims, facts, plural, size, table
 
 
@@ -31,11 +33,11 @@ def command(options: Namespace) -> Answer:
     if is_model(options.file):
         return _model(options.file)
     options.prototxt = options.file
-    summary = summarise_graph(shared.graph(options))
+    summary = summarise_graph(single_sample(shared.graph(options)))
     lines = facts(
         [
             ("network", f"{options.file}: {plural(len(summary.rows), 'layer')}"),
-            *_ports(summary),
+            *ports(summary),
             ("work", f"{amount(summary.macs)} multiply-accumulates"),
             (
                 "parameters",
@@ -59,6 +61,7 @@ def _model(path: Path) -> Answer:
     summary = summarise_model(file)
     memory = Model.open(path, kernels="generic").memory  # as on the device
     bound = int(str(file.metadata.get("lower_bound", 0)))
+    peak = memory.arena + memory.persistent
     data: dict[str, Any] = {
         "file": path,
         "precision": precision(file),
@@ -66,9 +69,10 @@ def _model(path: Path) -> Answer:
         "memory": {
             "file": file.size,
             "arena": memory.arena,
+            "tensors": file.arena_size,
             "lower_bound": bound,
             "persistent": memory.persistent,
-            "peak": memory.arena + memory.persistent,
+            "peak": peak,
             "sections": file.sections,
         },
         "metadata": file.metadata,
@@ -76,13 +80,13 @@ def _model(path: Path) -> Answer:
     lines = facts(
         [
             ("model", f"{path}: {precision(file).upper()}, format {_version(file)}"),
-            *_ports(summary),
+            *ports(summary),
             ("work", f"{amount(summary.macs)} multiply-accumulates a run"),
             ("parameters", f"{summary.parameters:,}"),
             ("file", size(file.size)),
-            ("arena", f"{size(memory.arena)} ({_bound(memory.arena, bound)})"),
-            ("persistent", size(memory.persistent)),
-            ("peak", f"{size(memory.arena + memory.persistent)} of RAM in a run"),
+            ("memory", f"{size(peak)} peak"),
+            ("", f"{size(memory.persistent)} persistent + {size(memory.arena)} arena"),
+            ("", arena(memory.arena, file.arena_size, bound)),
             *_origin(file),
         ]
     )
@@ -105,19 +109,6 @@ def _rows(summary: Summary) -> str:
         ],
         left=4,
     )
-
-
-def _ports(summary: Summary) -> list[tuple[str, str]]:
-    return [
-        (label, "\n".join(f"{name} {dims(shape)}" for name, shape in ports.items()))
-        for label, ports in (("inputs", summary.inputs), ("outputs", summary.outputs))
-    ]
-
-
-def _bound(arena: int, bound: int) -> str:
-    if not bound:
-        return "lower bound unknown"
-    return f"{arena / bound:.2f} × the lower bound of {size(bound)}"
 
 
 def _version(file: ModelFile) -> str:

@@ -25,7 +25,7 @@ from demitasse.tools.table import (
 JUDGED = {
     "held back": "held back from calibration",
     "calibration": "that calibrated too",
-    "given": "of --eval",
+    "given": "given to judge",
 }
 
 
@@ -66,11 +66,14 @@ def drop(score: Score | None) -> float | None:
 
 
 def ports(summary: Summary) -> list[tuple[str, str]]:
-    """Inputs and outputs with their shapes."""
+    """Inputs and outputs with their shapes, and the batch where it is more than one."""
     found = []
     for label, named in (("input", summary.inputs), ("output", summary.outputs)):
         text = "\n".join(f"{name} {dims(shape)}" for name, shape in named.items())
         found.append((label if len(named) == 1 else f"{label}s", text))
+    batch = max((shape[0] for shape in summary.inputs.values() if shape), default=1)
+    if batch > 1:
+        found.append(("batch", f"stays {batch}, for a layer mixes or indexes the samples"))
     return found
 
 
@@ -102,17 +105,18 @@ def in_words(preprocess: Preprocess, shape: Shape) -> str:
 
 def memory(info: CompileInfo) -> list[tuple[str, str]]:
     """Sizes of the file and of what a run needs."""
-    arena = f"{size(info.arena)} arena ({over_bound(info.arena, info.lower_bound)})"
     peak = size(info.arena + info.persistent)
     return [
-        ("model", f"{info.precision.upper()}, {size(info.file_size)} file"),
-        ("memory", f"{arena} + {size(info.persistent)} persistent = {peak} peak"),
+        ("model", f"{info.precision.upper()}, {size(info.file_size)}"),
+        ("memory", f"{peak} peak: {size(info.persistent)} persistent + {size(info.arena)} arena"),
+        ("", arena(info.arena, info.tensors, info.lower_bound)),
     ]
 
 
-def over_bound(arena: int, bound: int) -> str:
-    """How much larger than it could be."""
-    return f"{arena / bound:.2f} × the lower bound" if bound else "nothing to keep"
+def arena(total: int, tensors: int, bound: int) -> str:
+    """What an arena is made of, and how near its plan comes to the least there can be."""
+    least = f"{tensors / bound:.2f} × the least possible" if bound else "least unknown"
+    return f"arena: {size(tensors)} tensors ({least}) + {size(total - tensors)} scratch"
 
 
 def _network(summary: Summary) -> str:

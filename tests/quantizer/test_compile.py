@@ -14,7 +14,7 @@ import demitasse
 from demitasse.converter.flat import read_model
 from demitasse.converter.graph import Graph
 from demitasse.errors import DataError, DemitasseWarning
-from demitasse.quantizer.compile import HELD_BACK, CompileInfo, hold_back
+from demitasse.quantizer.compile import HELD_BACK, HELD_BACK_LABELLED, CompileInfo, hold_back
 from demitasse.quantizer.datasets import open_dataset
 from demitasse.quantizer.preprocess import Preprocess
 from demitasse.quantizer.stored import from_model
@@ -83,7 +83,9 @@ def test_float_is_the_reference(
 def test_the_info_is_the_file(compiled: CompileInfo) -> None:
     model = read_model(compiled.path)
     assert compiled.file_size == model.size == compiled.path.stat().st_size
-    assert compiled.lower_bound <= compiled.arena <= 1.25 * compiled.lower_bound + 64
+    assert compiled.tensors == model.arena_size
+    assert compiled.lower_bound <= compiled.tensors <= 1.25 * compiled.lower_bound
+    assert compiled.tensors <= compiled.arena
     assert model.metadata["lower_bound"] == compiled.lower_bound
     assert model.metadata["precision"] == compiled.precision
     assert compiled.network.macs == compiled.folded.macs == 199_936  # by hand, see test_main.py
@@ -153,6 +155,10 @@ def test_held_back_images_do_not_calibrate(total: int, held: int) -> None:
     assert len(images.judge) == held
     assert sorted([*images.judge.ids, *images.calibrate.ids]) == list(range(total))
     assert np.array_equal(images.judge.ids, again.judge.ids)
+    labelled = open_dataset(np.zeros((total, 1, 2, 2), np.float32), np.zeros(total, np.int64))
+    more = hold_back(labelled).judge
+    assert more is not None
+    assert len(more) == min(total // 5, HELD_BACK_LABELLED)
 
 
 def test_few_images_calibrate_and_judge_with_a_warning(
@@ -181,7 +187,7 @@ def test_labels_of_the_data_judge_what_is_held_back(
     )
     assert info.score is not None
     assert info.score.accuracy is not None
-    assert info.score.accuracy.total == HELD_BACK
+    assert info.score.accuracy.total == 120
     assert info.score.accuracy.share > 0.9
 
 

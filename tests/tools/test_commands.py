@@ -55,7 +55,7 @@ def test_compile_tells_the_whole_story(shell: Shell) -> None:
         "20 layers became 8 operators",
         "mse, from 160 images",
         "INT8",
-        "lower bound",
+        "the least possible",
         "peak",
         "40 images held back from calibration",
         "same answer",
