@@ -24,7 +24,7 @@ def to_record(preprocess: Preprocess, graph: Graph) -> tuple[InputPreprocess, ..
     if len(graph.inputs) != 1 or (preprocess.crop and preprocess.resize is None):
         return ()
     tensor = graph.tensors[graph.inputs[0]]
-    if len(tensor.shape) != 4 or tensor.shape[1] not in (1, 3):
+    if len(tensor.shape) != 4 or tensor.shape[0] != 1 or tensor.shape[1] not in (1, 3):
         return ()
     channels, quant = tensor.shape[1], tensor.quant
     if preprocess.mean_image is None:
