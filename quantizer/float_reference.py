@@ -90,7 +90,11 @@ def _power(op: Power, x: np.ndarray) -> np.ndarray:
         return base * base
     if op.power == 0.5:
         return np.sqrt(base)
-    return exp(F(op.power) * log(base))
+    power = F(op.power)
+    if abs(power) >= 2**20 or power != np.rint(power):
+        return exp(power * log(base))
+    y = exp(power * log(np.abs(base)))  # a whole power takes the base's size,
+    return np.where(base < 0, -y, y) if power % 2 else y  # an odd one gives its sign back
 
 
 def _leaky(x: np.ndarray, slope: np.ndarray | np.float32) -> np.ndarray:

@@ -42,7 +42,15 @@ static float unary_power(const unary_job *job, float x) {
   if (job->a == 2.0f) {
     return base * base;
   }
-  return job->a == 0.5f ? dmt_sqrt(base) : dmt_exp(job->a * dmt_log(base));
+  if (job->a == 0.5f) {
+    return dmt_sqrt(base);
+  }
+  int whole = job->a > -1048576.0f && job->a < 1048576.0f && (float)(int32_t)job->a == job->a;
+  if (whole && base < 0.0f) {
+    float y = dmt_exp(job->a * dmt_log(-base));
+    return (int32_t)job->a % 2 != 0 ? -y : y;
+  }
+  return dmt_exp(job->a * dmt_log(base));
 }
 
 static float unary_tanh(float x) {
