@@ -96,7 +96,7 @@ static dmt_status check_sections(dmt_model *model, dmt_where *where) {
     return fail(where, DMT_E_SECTION, 0, DMT_HEADER_SIZE);
   }
   for (uint32_t i = 0; i < DMT_KNOWN_SECTIONS; i++) {
-    const dmt_section missing = {file, 0, 0, 0};
+    const dmt_section missing = {0, 0, 0, 0};
     model->section[i] = missing;
   }
   uint32_t end = table + count * DMT_ENTRY_BYTES; /* of the section before */
@@ -117,7 +117,7 @@ static dmt_status check_sections(dmt_model *model, dmt_where *where) {
       continue;
     }
     dmt_section *section = &model->section[known];
-    section->data = file + offset;
+    section->offset = offset;
     section->size = size;
     section->stride = dmt_u32(entry + DMT_ENTRY_STRIDE);
     section->count = dmt_u32(entry + DMT_ENTRY_COUNT);
@@ -253,7 +253,8 @@ dmt_status dmt_open(const void *data, size_t size, dmt_model *model, dmt_where *
     status = check_sections(model, where);
   }
   const dmt_section *names = &model->section[DMT_NAME];
-  if (status == DMT_OK && names->size > 0 && names->data[names->size - 1] != 0) {
+  if (status == DMT_OK && names->size > 0 &&
+      dmt_section_data(model, DMT_NAME)[names->size - 1] != 0) {
     status = fail_record(where, DMT_E_SECTION, model, DMT_NAME, 0);
   }
   if (status == DMT_OK) {
@@ -289,15 +290,16 @@ static dmt_status check_operator(const dmt_model *model, const uint8_t *record) 
   return DMT_OK;
 }
 
-/* The first kernel that takes the operator. */
+/* The first kernel that takes the operator, as an index of config->operators. */
 static dmt_status find_kernel(const dmt_config *config, const uint8_t *record, const dmt_call *call,
-                              const dmt_operator **kernel) {
-  for (const dmt_operator *const *next = config->operators; *next != NULL; next++) {
-    if ((*next)->opcode == dmt_u16(record + DMT_OPER_OPCODE) &&
-        (*next)->dtype == record[DMT_OPER_DTYPE] && (*next)->version == record[DMT_OPER_VERSION]) {
-      dmt_status status = (*next)->check(call);
+                              uint16_t *chosen) {
+  for (uint16_t i = 0; i < UINT16_MAX && config->operators[i] != NULL; i++) {
+    const dmt_operator *kernel = config->operators[i];
+    if (kernel->opcode == dmt_u16(record + DMT_OPER_OPCODE) &&
+        kernel->dtype == record[DMT_OPER_DTYPE] && kernel->version == record[DMT_OPER_VERSION]) {
+      dmt_status status = kernel->check(call);
       if (status != DMT_E_UNSUPPORTED) {
-        *kernel = *next;
+        *chosen = i;
         return status;
       }
     }
@@ -305,12 +307,12 @@ static dmt_status find_kernel(const dmt_config *config, const uint8_t *record, c
   return DMT_E_UNSUPPORTED;
 }
 
-dmt_status dmt_select(const dmt_config *config, const dmt_model *model, const dmt_operator **kernel,
+dmt_status dmt_select(const dmt_config *config, const dmt_model *model, uint16_t *chosen,
                       uint32_t *scratch, dmt_where *where) {
   *scratch = 0;
   for (uint32_t i = 0; i < dmt_count(model, DMT_OPER); i++) {
     const uint8_t *record = dmt_record(model, DMT_OPER, i);
-    const dmt_operator *found = NULL;
+    uint16_t found = 0;
     dmt_call call;
     dmt_status status = check_operator(model, record);
     if (status == DMT_OK) {
@@ -320,10 +322,11 @@ dmt_status dmt_select(const dmt_config *config, const dmt_model *model, const dm
     if (status != DMT_OK) {
       return fail_record(where, status, model, DMT_OPER, i);
     }
-    uint32_t bytes = found->scratch != NULL ? found->scratch(&call) : 0;
+    const dmt_operator *kernel = config->operators[found];
+    uint32_t bytes = kernel->scratch != NULL ? kernel->scratch(&call) : 0;
     *scratch = bytes > *scratch ? bytes : *scratch;
-    if (kernel != NULL) {
-      kernel[i] = found;
+    if (chosen != NULL) {
+      chosen[i] = found;
     }
   }
   return DMT_OK;

@@ -16,7 +16,7 @@ static uint32_t threads_of(const dmt_config *config) {
 static memory memory_of(const dmt_config *config, const dmt_model *model, uint32_t scratch) {
   memory need;
   need.persistent =
-      round_up(sizeof(dmt_context) + (uint64_t)dmt_count(model, DMT_OPER) * sizeof(dmt_operator *));
+      round_up(DMT_CONTEXT_SIZE + (uint64_t)dmt_count(model, DMT_OPER) * sizeof(uint16_t));
   need.arena = model->arena_size + round_up((uint64_t)threads_of(config) * scratch);
   return need;
 }
@@ -42,9 +42,8 @@ void dmt_view_tensor(const dmt_model *model, uint32_t index, uint8_t *arena, dmt
 }
 
 void dmt_make_call(const dmt_model *model, const uint8_t *record, uint8_t *arena, dmt_call *call) {
-  const dmt_section *chan = &model->section[DMT_CHAN], *data = &model->section[DMT_DATA];
   uint32_t io = dmt_u32(record + DMT_OPER_IO);
-  call->param = model->section[DMT_PARM].data + dmt_u32(record + DMT_OPER_PARAM);
+  call->param = dmt_section_data(model, DMT_PARM) + dmt_u32(record + DMT_OPER_PARAM);
   call->param_size = dmt_u32(record + DMT_OPER_PARAM_SIZE);
   call->inputs = dmt_u16(record + DMT_OPER_INPUTS);
   call->dtype = record[DMT_OPER_DTYPE];
@@ -52,10 +51,10 @@ void dmt_make_call(const dmt_model *model, const uint8_t *record, uint8_t *arena
     dmt_view *view = i < call->inputs ? &call->in[i] : &call->out;
     dmt_view_tensor(model, dmt_u32(dmt_record(model, DMT_INDX, io + i)), arena, view);
   }
-  call->chan.data = chan->data;
-  call->chan.size = chan->size;
-  call->data.data = data->data;
-  call->data.size = data->size;
+  call->chan.data = dmt_section_data(model, DMT_CHAN);
+  call->chan.size = model->section[DMT_CHAN].size;
+  call->data.data = dmt_section_data(model, DMT_DATA);
+  call->data.size = model->section[DMT_DATA].size;
   call->scratch = NULL;
   call->threads = 1;
   call->parallel_for = NULL;
@@ -105,7 +104,7 @@ dmt_status dmt_init(const dmt_config *config, const void *model, size_t size, vo
     return DMT_E_MEMORY;
   }
   dmt_context *made = persistent;
-  status = dmt_select(config, &opened, made->kernel, &scratch, &where);
+  status = dmt_select(config, &opened, dmt_chosen(made), &scratch, &where);
   if (status != DMT_OK) {
     return status;
   }
@@ -138,7 +137,7 @@ dmt_status dmt_run(dmt_context *context) {
     if (config->observer != NULL && config->observer(config->user, context, i, 0)) {
       return DMT_E_STOPPED;
     }
-    context->kernel[i]->run(&call);
+    config->operators[dmt_chosen(context)[i]]->run(&call);
     if (config->observer != NULL && config->observer(config->user, context, i, 1)) {
       return DMT_E_STOPPED;
     }

@@ -182,7 +182,7 @@ dmt_status dmt_image(dmt_context *context, uint32_t input, const dmt_frame *fram
   if (record == NULL || !frame_ok(frame) || !place(frame, record, &work.view, &where)) {
     return DMT_E_IMAGE;
   }
-  const uint8_t *data = context->model.section[DMT_DATA].data;
+  const uint8_t *data = dmt_section_data(&context->model, DMT_DATA);
   uint32_t mean = dmt_u32(record + DMT_PREP_MEAN);
   work.frame = frame;
   work.order = dmt_u32(record + DMT_PREP_ORDER);

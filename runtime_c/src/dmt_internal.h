@@ -23,7 +23,7 @@ enum {
 };
 
 typedef struct {
-  const uint8_t *data; /* the model itself where the section is missing */
+  uint32_t offset; /* in the file; all 0 where the section is missing */
   uint32_t size, stride, count;
 } dmt_section;
 
@@ -38,12 +38,25 @@ struct dmt_context {
   dmt_model model;
   dmt_config config;
   uint8_t *arena;
-  const dmt_operator *kernel[]; /* one for each operator */
 };
+
+/* The context's place in persistent memory, the same on every machine, whatever a pointer's size:
+ * what a host prints is what the device needs. Behind it, for each operator, the index of its
+ * kernel in config.operators. */
+#define DMT_CONTEXT_SIZE 256u
+typedef char dmt_context_fits[sizeof(struct dmt_context) <= DMT_CONTEXT_SIZE ? 1 : -1];
+
+static inline uint16_t *dmt_chosen(const dmt_context *context) {
+  return (uint16_t *)(uintptr_t)((const uint8_t *)context + DMT_CONTEXT_SIZE);
+}
+
+static inline const uint8_t *dmt_section_data(const dmt_model *model, uint32_t section) {
+  return model->file + model->section[section].offset;
+}
 
 static inline const uint8_t *dmt_record(const dmt_model *model, uint32_t section, uint32_t index) {
   const dmt_section *s = &model->section[section];
-  return s->data + (size_t)index * s->stride;
+  return model->file + s->offset + (size_t)index * s->stride;
 }
 
 static inline uint32_t dmt_count(const dmt_model *model, uint32_t section) {
@@ -58,8 +71,8 @@ uint32_t dmt_crc32(uint32_t crc, const uint8_t *data, size_t size);
 /* Header, checksum, sections, tensors, ports and preprocessing; not the operators. */
 dmt_status dmt_open(const void *data, size_t size, dmt_model *model, dmt_where *where);
 /* Every operator: its record and, by the first kernel that takes it, its parameters. Fills
- * kernel[] unless NULL; the largest scratch of one thread. */
-dmt_status dmt_select(const dmt_config *config, const dmt_model *model, const dmt_operator **kernel,
+ * chosen[] unless NULL; the largest scratch of one thread. */
+dmt_status dmt_select(const dmt_config *config, const dmt_model *model, uint16_t *chosen,
                       uint32_t *scratch, dmt_where *where);
 /* A tensor, its data pointer NULL where there is no arena. */
 void dmt_view_tensor(const dmt_model *model, uint32_t index, uint8_t *arena, dmt_view *view);

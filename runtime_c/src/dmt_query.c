@@ -68,7 +68,7 @@ const char *dmt_name(const dmt_context *context, uint32_t name) {
   if (context == NULL || name >= context->model.section[DMT_NAME].size) {
     return NULL;
   }
-  return (const char *)context->model.section[DMT_NAME].data + name;
+  return (const char *)dmt_section_data(&context->model, DMT_NAME) + name;
 }
 
 static const char *name_at(const dmt_context *context, const uint8_t *record, uint32_t field) {
