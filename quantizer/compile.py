@@ -31,6 +31,8 @@ from demitasse.quantizer.files import write_file
 from demitasse.quantizer.ncnn_table import read_ncnn, write_ncnn
 from demitasse.quantizer.preprocess import Preprocess
 from demitasse.quantizer.quantize import quantize
+from demitasse.quantizer.repair import equalize, is_equalized
+from demitasse.quantizer.repair.equalise import equalise
 from demitasse.quantizer.scoring import Score, class_axes, class_output, score
 from demitasse.quantizer.statistics import Statistics
 from demitasse.quantizer.table import (
@@ -100,6 +102,7 @@ def compile(
     judge: DataSpec | None = None,
     samples: int | None = DEFAULT_COUNT,
     workers: int = 1,
+    equalized: bool = True,
     output: str | None = None,
     top_k: int = 1,
     sources: Sequence[Path] = (),
@@ -113,13 +116,17 @@ def compile(
     judge: other data, to compare with the float network on; without it some of `data` is held
     back from calibration for that. labels: of `judge`, or else of `data`; with them the score has
     accuracies, those of `output` where there are several.
+    equalized: prepare integer models with `repair.equalize` (a given table says it by itself).
     sources: files whose hashes the model should name. Raises DemitasseError on bad input; then
     nothing is written.
     """
     path = Path(path)
     _check(path, precision, data, table)
     check_weights(graph)
-    folded, preprocess = optimize(graph), preprocess or Preprocess()
+    if table is not None:
+        equalized = is_equalized(table.tensors)
+    folded = fold(graph, equalized and precision != "fp32")
+    preprocess = preprocess or Preprocess()
     images = _images(data, labels, judge)
     with float_model(folded) as reference:
         calibrated = 0
@@ -128,7 +135,7 @@ def compile(
                 folded, reference, images.calibrate, preprocess, samples, workers, quiet
             )
             calibrated = statistics.count
-            table = build_table(statistics, precision, method, symmetric)
+            table = choose_scales(statistics, folded, precision, method, symmetric)
         final = folded if table is None else quantize(folded, table)
         content, flat = _content(final, precision, preprocess, table, sources)
         model = reference.with_name("model.demi")
@@ -185,6 +192,18 @@ def calibrate(
     )
 
 
+def choose_scales(
+    statistics: Statistics,
+    folded: Graph | None,
+    precision: str,
+    method: str,
+    symmetric: bool = False,
+) -> ScaleTable:
+    """Every tensor's scale; with the folded graph, channels equalised where that is exact."""
+    table = build_table(statistics, precision, method, symmetric)
+    return table if folded is None else equalise(folded, statistics, table)
+
+
 def measure(
     graph: Graph,
     data: DataSpec,
@@ -193,13 +212,20 @@ def measure(
     samples: int | None = DEFAULT_COUNT,
     shard: tuple[int, int] = (1, 1),
     workers: int = 1,
+    equalized: bool = True,
     quiet: bool = True,
 ) -> Statistics:
     """The statistics of a network as `load_caffe` gives it, over all of the data."""
     check_weights(graph)
-    folded, dataset = optimize(graph), open_dataset(data)
+    folded, dataset = fold(graph, equalized), open_dataset(data)
     with float_model(folded) as reference:
         return calibrate(folded, reference, dataset, preprocess, samples, workers, quiet, shard)
+
+
+def fold(graph: Graph, equalized: bool) -> Graph:
+    """The graph as it is calibrated and run."""
+    folded = optimize(graph)
+    return equalize(folded) if equalized else folded
 
 
 def open_table(path: Path, graph: Graph) -> ScaleTable:
@@ -217,6 +243,12 @@ def save_table(table: ScaleTable, path: Path, graph: Graph | None = None) -> Non
             "an ncnn table holds weight scales too",
             file=path,
             remedy="name the prototxt and caffemodel",
+        )
+    if is_equalized(table.tensors):
+        raise DataError(
+            "ncnn knows nothing of equalized channels",
+            file=path,
+            remedy="calibrate with --no-equalize",
         )
     check_weights(graph)
     write_ncnn(table, optimize(graph), path)

@@ -46,6 +46,7 @@ def command(options: Namespace) -> Answer:
         samples=options.samples,
         shard=parse_shard(options.shard),
         workers=options.workers,
+        equalized=options.equalized and options.out.suffix != ".table",
         quiet=shared.is_quiet(options),
     )
     if options.out.suffix != ".dstat":

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from demitasse.converter.evaluate import check_weights
 from demitasse.converter.flat.read import read_model
-from demitasse.converter.passes import optimize
 from demitasse.quantizer.comparison import Comparison, LayerRow, compare
-from demitasse.quantizer.compile import float_model
+from demitasse.quantizer.compile import float_model, fold
 from demitasse.quantizer.datasets import open_dataset
 from demitasse.quantizer.feed import feed_for
+from demitasse.quantizer.repair import is_equalized
 from demitasse.quantizer.stored import from_model
 from demitasse.runtime.model import Model
 from demitasse.tools import options as shared
@@ -46,7 +46,7 @@ def command(options: Namespace) -> Answer:
     model = Model.open(options.model, kernels=options.kernels, threads=options.threads)
     graph = shared.graph(options)
     check_weights(graph)
-    folded = optimize(graph)
+    folded = fold(graph, is_equalized(tensor.name or "" for tensor in file.tensors))
     dataset = open_dataset(options.data)
     chosen = dataset if options.samples is None else dataset.subset(options.samples)
     shapes = {name: folded.tensors[name].shape for name in folded.inputs}

@@ -49,6 +49,7 @@ def command(options: Namespace) -> Answer:
         judge=options.eval,
         samples=options.samples,
         workers=options.workers,
+        equalized=options.equalized,
         output=options.output,
         top_k=options.top_k,
         sources=shared.sources(options),

@@ -239,6 +239,12 @@ def sampling(parser: ArgumentParser) -> None:
         default=DEFAULT_COUNT,
         help="images to calibrate with, at most (all: every one)",
     )
+    group.add_argument(
+        "--no-equalize",
+        dest="equalized",
+        action="store_false",
+        help="leave channels before depthwise convolutions in Caffe's units",
+    )
     group.add_argument("--workers", metavar="N", type=positive, default=1, help="processes")
 
 

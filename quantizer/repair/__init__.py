@@ -1,0 +1,1 @@
+"""What makes integers more accurate without changing what the network computes."""
