@@ -32,7 +32,6 @@ from demitasse.quantizer.ncnn_table import read_ncnn, write_ncnn
 from demitasse.quantizer.preprocess import Preprocess
 from demitasse.quantizer.quantize import quantize
 from demitasse.quantizer.repair import equalize, is_equalized
-from demitasse.quantizer.repair.equalise import equalise
 from demitasse.quantizer.scoring import Score, class_axes, class_output, score
 from demitasse.quantizer.statistics import Statistics
 from demitasse.quantizer.table import (
@@ -135,7 +134,7 @@ def compile(
                 folded, reference, images.calibrate, preprocess, samples, workers, quiet
             )
             calibrated = statistics.count
-            table = choose_scales(statistics, folded, precision, method, symmetric)
+            table = build_table(statistics, precision, method, symmetric)
         final = folded if table is None else quantize(folded, table)
         content, flat = _content(final, precision, preprocess, table, sources)
         model = reference.with_name("model.demi")
@@ -190,18 +189,6 @@ def calibrate(
         model=hashlib.sha256(reference.read_bytes()).hexdigest()[:16],
         quiet=quiet,
     )
-
-
-def choose_scales(
-    statistics: Statistics,
-    folded: Graph | None,
-    precision: str,
-    method: str,
-    symmetric: bool = False,
-) -> ScaleTable:
-    """Every tensor's scale; with the folded graph, channels equalised where that is exact."""
-    table = build_table(statistics, precision, method, symmetric)
-    return table if folded is None else equalise(folded, statistics, table)
 
 
 def measure(

@@ -1,10 +1,9 @@
 """Make a scale table from statistics, without the images.
 
-    demitasse threshold net.dstat deploy.prototxt net.caffemodel --method kl -o net.dtable
+    demitasse threshold net.dstat --method kl -o net.dtable
     demitasse threshold net.dstat deploy.prototxt net.caffemodel --symmetric -o net.table
 
-With the network, an INT8 table also brings the channels that a depthwise convolution reads to one
-range. A table for ncnn (.table) holds scales of the weights too, so it needs the network.
+A table for ncnn (.table) holds scales of the weights too, so it needs the network.
 """
 
 from __future__ import annotations
@@ -13,9 +12,9 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from demitasse.converter.graph import Graph
-from demitasse.converter.passes import optimize
-from demitasse.quantizer.compile import choose_scales, save_table, warn
+from demitasse.quantizer.compile import save_table, warn
 from demitasse.quantizer.statistics import Statistics, load
+from demitasse.quantizer.table import build_table
 from demitasse.tools import options as shared
 from demitasse.tools.answer import Answer
 from demitasse.tools.table import facts, plural, table
@@ -23,7 +22,7 @@ from demitasse.tools.table import facts, plural, table
 
 def declare(parser: ArgumentParser) -> None:
     parser.add_argument("statistics", type=Path, help="a .dstat of `demitasse calibrate`")
-    parser.add_argument("prototxt", type=Path, nargs="?", help="the network's text")
+    parser.add_argument("prototxt", type=Path, nargs="?", help="the network's text (for ncnn)")
     parser.add_argument("caffemodel", type=Path, nargs="?", help="its weights")
     shared.written(parser, "the table: .dtable, or .table (ncnn)")
     shared.scheme(parser)
@@ -37,8 +36,7 @@ def command(options: Namespace) -> Answer:
 
 def table_answer(statistics: Statistics, options: Namespace, graph: Graph | None) -> Answer:
     """Choose the scales and write the table."""
-    folded = None if graph is None else optimize(graph)
-    scales = choose_scales(statistics, folded, options.precision, options.method, options.symmetric)
+    scales = build_table(statistics, options.precision, options.method, options.symmetric)
     save_table(scales, options.out, graph)
     warn(scales.warnings)
     rows = [

@@ -1,1 +1,5 @@
-"""What makes integers more accurate without changing what the network computes."""
+"""Rewrites of the float graph that lose less to integers."""
+
+from demitasse.quantizer.repair.equalize import EQUALIZED, equalize, is_equalized
+
+__all__ = ["EQUALIZED", "equalize", "is_equalized"]
