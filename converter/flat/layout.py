@@ -116,16 +116,16 @@ def _moved(node: Node, inputs: list[View], shapes: tuple[Shape, ...]) -> list[Vi
         ]
     if isinstance(op, Crop):
         window = op.window(source.shape, inputs[1].shape)
-        steps = zip(window, source.strides, strict=True)
-        offset = source.offset + sum(cut.start * stride for cut, stride in steps)
+        cuts = zip(window, source.strides, strict=True)
+        offset = source.offset + sum(cut.start * stride for cut, stride in cuts)
         return [replace(source, shape=shapes[0], offset=offset)]
     if isinstance(op, Permute):
         order = op.full_order(len(source.shape))
         strides = tuple(source.strides[axis] for axis in order)
         return [replace(source, shape=shapes[0], strides=strides)]
     if isinstance(op, Reshape | Flatten):
-        strides = reshape_strides(source.shape, source.strides, shapes[0])
-        return [None if strides is None else replace(source, shape=shapes[0], strides=strides)]
+        steps = reshape_strides(source.shape, source.strides, shapes[0])
+        return [None if steps is None else replace(source, shape=shapes[0], strides=steps)]
     return [None] * len(shapes)
 
 

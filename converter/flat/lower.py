@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from demitasse.converter.flat.format import MAX_INPUTS, MAX_RANK, Opcode
@@ -147,13 +147,13 @@ def _channels_last(node: Node, index: int, x: Operand) -> Operand:
 ELTWISE = {"sum": Opcode.SUM, "prod": Opcode.PROD, "max": Opcode.MAX}
 POOL = {"max": Opcode.POOL_MAX, "average": Opcode.POOL_AVERAGE}
 
-# class of the operator -> (opcode or how to choose it, whether it reads images)
-OPCODES: dict[type, tuple[Opcode | Callable[[Node], Opcode], bool]] = {
+# class of the operator -> (opcode, or one for each of its kinds; whether it reads images)
+OPCODES: dict[type, tuple[Opcode | dict[str, Opcode], bool]] = {
     Conv2d: (Opcode.CONV, True),
     InnerProduct: (Opcode.CONV, True),
     Deconv2d: (Opcode.DECONV, True),
-    Pool2d: (lambda node: POOL[node.op.kind], True),
-    Eltwise: (lambda node: ELTWISE[node.op.kind], False),
+    Pool2d: (POOL, True),
+    Eltwise: (ELTWISE, False),
     Rescale: (Opcode.RESCALE, False),
     Lookup: (Opcode.LOOKUP, False),
     Unary: (Opcode.UNARY, False),
@@ -171,7 +171,9 @@ def _opcode(node: Node) -> tuple[Opcode, bool]:
     for kind in type(node.op).__mro__:
         if kind in OPCODES:
             choice, image = OPCODES[kind]
-            return (choice if isinstance(choice, Opcode) else choice(node)), image
+            if isinstance(choice, dict):
+                choice = choice[getattr(node.op, "kind")]  # noqa: B009
+            return choice, image
     raise UnsupportedError(
         f"the runtime has no operator for {type(node.op).__name__}", layer=node.name
     )

@@ -10,6 +10,7 @@ import numpy as np
 from demitasse.converter.flat.blobs import Sections, pack, packing_of
 from demitasse.converter.flat.format import NONE, Opcode
 from demitasse.converter.flat.lower import Step
+from demitasse.converter.graph import Node
 from demitasse.converter.ops import (
     Abs,
     Bias,
@@ -48,8 +49,14 @@ def _is_float(step: Step) -> bool:
     return step.inputs[0].dtype == "float32"
 
 
+def _node(step: Step) -> Node:
+    """The node of a step that is no copy."""
+    assert step.node is not None
+    return step.node
+
+
 def _weights(step: Step) -> dict[str, np.ndarray]:
-    return dict(step.node.weights)
+    return dict(_node(step).weights)
 
 
 def _clamp(step: Step) -> bytes:
@@ -57,7 +64,7 @@ def _clamp(step: Step) -> bytes:
     if not _is_float(step):
         w = _weights(step)
         return struct.pack("<ii", int(w["low"]), int(w["high"]))
-    activation = getattr(step.node.op, "activation", None)
+    activation = getattr(_node(step).op, "activation", None)
     low, high = float("-inf"), float("inf")
     if isinstance(activation, Clip):
         low, high = activation.low, activation.high
@@ -67,7 +74,7 @@ def _clamp(step: Step) -> bytes:
 
 
 def _convolution(step: Step, sections: Sections) -> bytes:
-    op = step.node.op
+    op = _node(step).op
     weight = _taps_last(step)
     outputs, kh, kw, inputs = weight.shape
     groups = getattr(op, "groups", 1)
@@ -91,7 +98,7 @@ def _convolution(step: Step, sections: Sections) -> bytes:
 
 def _taps_last(step: Step) -> np.ndarray:
     """The weights as (O, kh, kw, I / groups)."""
-    op, weight = step.node.op, _weights(step)["weight"]
+    op, weight = _node(step).op, _weights(step)["weight"]
     if isinstance(op, InnerProduct):
         image = (*step.inputs[0].view.shape[1:], 1, 1)[:3]
         return weight.reshape(-1, *image).transpose(0, 2, 3, 1)
@@ -110,9 +117,10 @@ def _channel_arrays(step: Step, weight: np.ndarray) -> tuple[list[np.ndarray], i
         slope = _slope(step)
         return (arrays, 0) if slope is None else ([*arrays, slope], 1)
     bias = w["bias"].astype(np.int64)
-    if step.opcode == Opcode.CONV and step.inputs[0].quant.zero_point:
+    quant = step.inputs[0].quant
+    if step.opcode == Opcode.CONV and quant is not None and quant.zero_point:
         total = weight.astype(np.int64).sum(axis=(1, 2, 3))
-        bias = bias - step.inputs[0].quant.zero_point * total
+        bias = bias - quant.zero_point * total
     slopes = NEGATIVE[0] in w
     keys = REQUANTIZE + (NEGATIVE if slopes else ())
     return [bias.astype(np.int32), *(w[key].astype(np.int32) for key in keys)], int(slopes)
@@ -120,7 +128,7 @@ def _channel_arrays(step: Step, weight: np.ndarray) -> tuple[list[np.ndarray], i
 
 def _slope(step: Step) -> np.ndarray | None:
     """The slope below zero of a fused leaky ReLU or PReLU."""
-    activation = step.node.op.activation
+    activation = getattr(_node(step).op, "activation", None)
     if isinstance(activation, PRelu):
         return _weights(step)["slope"].astype(np.float32)
     if isinstance(activation, Relu) and activation.negative_slope:
@@ -129,7 +137,7 @@ def _slope(step: Step) -> np.ndarray | None:
 
 
 def _pool(step: Step, sections: Sections) -> bytes:
-    op = step.node.op
+    op = _node(step).op
     assert isinstance(op, Pool2d)
     shape = step.inputs[0].view.shape
     kernel, stride, pads = op.window(shape)
@@ -154,7 +162,7 @@ def divisor_areas(op: Pool2d, shape: tuple[int, ...]) -> list[int]:
 
 
 def _eltwise(step: Step, sections: Sections) -> bytes:
-    op, count = step.node.op, len(step.inputs)
+    op, count = _node(step).op, len(step.inputs)
     assert isinstance(op, Eltwise)
     if _is_float(step):
         coefficients = op.coefficients or (1.0,) * count
@@ -202,15 +210,15 @@ UNARY: dict[type, Callable[..., tuple[int, float, float, float]]] = {
 
 def _unary(step: Step, sections: Sections) -> bytes:
     count, channels = 0, 0
-    if isinstance(step.node.op, PRelu):
+    if isinstance(_node(step).op, PRelu):
         slope = _weights(step)["slope"].astype(np.float32)
         count, channels = slope.size, sections.arrays([slope], slope.size)
-    function = UNARY[type(step.node.op)](step.node.op)
+    function = UNARY[type(_node(step).op)](_node(step).op)
     return struct.pack("<I3fII", *function, count, channels)
 
 
 def _scale(step: Step, sections: Sections) -> bytes:
-    op, w = step.node.op, _weights(step)
+    op, w = _node(step).op, _weights(step)
     assert isinstance(op, Scale | Bias)
     rank = len(step.inputs[0].view.shape)
     second = 0
@@ -228,7 +236,7 @@ def _scale(step: Step, sections: Sections) -> bytes:
 
 
 def _lrn(step: Step, sections: Sections) -> bytes:
-    op = step.node.op
+    op = _node(step).op
     assert isinstance(op, Lrn)
     head = struct.pack(
         "<II3f", ("across", "within").index(op.region), op.size, op.alpha, op.beta, op.k
@@ -244,7 +252,7 @@ def _lrn(step: Step, sections: Sections) -> bytes:
 
 
 def _softmax(step: Step, sections: Sections) -> bytes:
-    op = step.node.op
+    op = _node(step).op
     assert isinstance(op, Softmax)
     return struct.pack("<I", op.axis % len(step.inputs[0].view.shape))
 

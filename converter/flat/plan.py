@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from demitasse.converter.flat.format import ALIGN, ITEM_SIZES, Opcode, round_up
@@ -48,7 +49,7 @@ def plan(program: Program) -> Plan:
     lives = _lives(program)
     shared = _share_in_place(program, lives)
     bound = max((_alive(lives, step) for step in range(-1, len(program.steps) + 1)), default=0)
-    orders = (
+    orders: tuple[Callable[[Life], tuple[int, int]], ...] = (
         lambda life: (-life.size, life.first),
         lambda life: (-(life.last - life.first), -life.size),
         lambda life: (-life.size * (life.last - life.first + 1), life.first),

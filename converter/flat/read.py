@@ -7,10 +7,14 @@ import os
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from struct import Struct
+from typing import Any
 
 from demitasse.converter.flat import format as f
 from demitasse.converter.graph import Shape
 from demitasse.errors import ModelFileError
+
+Record = tuple[Any, ...]  # as struct unpacks it
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,7 @@ def _parse(data: bytes) -> ModelFile:
         name = entry[0].decode()
         bodies[name], strides[name] = data[entry[1] : entry[1] + entry[2]], entry[3]
 
-    def records(name: str, layout) -> list[tuple]:
+    def records(name: str, layout: Struct) -> list[Record]:
         body, stride = bodies.get(name, b""), strides.get(name, 1)
         return [layout.unpack_from(body, at) for at in range(0, len(body), stride)]
 
@@ -125,7 +129,7 @@ def _parse(data: bytes) -> ModelFile:
     )
 
 
-def _header(data: bytes) -> tuple:
+def _header(data: bytes) -> Record:
     if len(data) < f.HEADER.size or data[:8] != f.MAGIC:
         raise ModelFileError("not a model.demi", remedy="make one with demitasse compile")
     header = f.HEADER.unpack_from(data)
@@ -142,7 +146,7 @@ def _header(data: bytes) -> tuple:
     return header
 
 
-def _tensor(record: tuple, name: str | None) -> TensorRecord:
+def _tensor(record: Record, name: str | None) -> TensorRecord:
     rank = record[1]
     return TensorRecord(
         name=name,

@@ -108,7 +108,7 @@ def serialise(
     prep = [_preprocess(p, program.graph.inputs, sections) for p in preprocess]
     told = {"lower_bound": memory.lower_bound, **(metadata or {})}
     meta = json.dumps(told, sort_keys=True, ensure_ascii=False).encode()
-    payload = {
+    payload: dict[str, bytes | list[bytes]] = {
         "TENS": tensors.records,
         "OPER": operators,
         "INDX": [struct.pack("<I", index) for index in indices],

@@ -68,12 +68,12 @@ class Conv2d(Operator):
         x = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
         xg = x.reshape(n, self.groups, -1, *x.shape[2:])
         wg = weight.reshape(self.groups, -1, *weight.shape[1:])
-        y = np.zeros((n, self.groups, wg.shape[1], oh, ow), np.float32)
+        grouped = np.zeros((n, self.groups, wg.shape[1], oh, ow), np.float32)
         for i in range(self.kernel[0]):
             for j in range(self.kernel[1]):
                 tap = _tap(xg, i, j, self.stride, self.dilation, (oh, ow))
-                y += np.einsum("ngchw,goc->ngohw", tap, wg[..., i, j], optimize=True)
-        y = y.reshape(n, self.channels, oh, ow)
+                grouped += np.einsum("ngchw,goc->ngohw", tap, wg[..., i, j], optimize=True)
+        y = grouped.reshape(n, self.channels, oh, ow)
         if "bias" in weights:
             y += weights["bias"].reshape(1, -1, 1, 1)
         return (activate(self.activation, y, weights),)

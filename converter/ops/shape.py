@@ -83,7 +83,8 @@ class Slice(Operator):
     def reference(self, inputs: Sequence[np.ndarray], weights: Arrays) -> tuple[np.ndarray, ...]:
         x = inputs[0]
         prefix = (slice(None),) * canonical_axis(self.axis, x.ndim)
-        return tuple(x[(*prefix, slice(a, b))] for a, b in self.bounds(x.shape))
+        cuts = [(*prefix, slice(a, b)) for a, b in self.bounds(x.shape)]
+        return tuple(x[cut] for cut in cuts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ def fuse_activations(graph: Graph) -> Graph:
             continue
         nodes[host.name] = replace(
             host,
-            op=replace(host.op, activation=node.op),
+            op=replace(host.op, activation=node.op),  # type: ignore[type-var]
             outputs=node.outputs,
             weights={**host.weights, **node.weights},
             origin=host.origin + node.origin,
