@@ -61,38 +61,38 @@ class RawCall(ctypes.Structure):
     )
 
 
-def sources() -> list[Path]:
-    return [*sorted(RUNTIME.glob("kernels/*/*.c")), RUNTIME / "tests" / "ops_driver.c"]
-
-
 def flags() -> list[str]:
     include = [f"-I{RUNTIME / 'include'}", f"-I{RUNTIME / 'src'}"]
     return [*(RUNTIME / "cflags.txt").read_text().split(), *include]
 
 
-def build() -> Path:
-    """The kernels and the driver as a library, built once for each state of the sources."""
-    headers = [*RUNTIME.rglob("*.h"), RUNTIME / "cflags.txt"]
-    state = hashlib.sha256()
-    for path in sorted([*headers, *sources()]):
+def build(main: str = "ops_driver", options: tuple[str, ...] = (), compiler: str = "gcc") -> Path:
+    """The kernels and a file of runtime_c/tests, built once for each state of the sources.
+
+    A library for ctypes, or with other options (the last of which win) a program.
+    """
+    sources = [*sorted(RUNTIME.glob("kernels/*/*.c")), RUNTIME / "tests" / f"{main}.c"]
+    command = [compiler, *flags(), *(options or ("-fPIC", "-shared"))]
+    state = hashlib.sha256(repr(command).encode())
+    for path in sorted([*RUNTIME.rglob("*.h"), *sources]):
         state.update(path.read_bytes())
-    out = ROOT / "build" / "tests" / f"ops_{state.hexdigest()[:16]}.so"
+    out = ROOT / "build" / "tests" / f"{main}_{state.hexdigest()[:16]}"
     if not out.exists():
         folder = out.with_suffix(f".{os.getpid()}")
         folder.mkdir(parents=True, exist_ok=True)
         compiles = [
-            subprocess.Popen(["gcc", *flags(), "-fPIC", "-c", path, "-o", folder / f"{i}.o"])
-            for i, path in enumerate(sources())
+            subprocess.Popen([*command, "-c", path, "-o", folder / f"{i}.o"])
+            for i, path in enumerate(sources)
         ]
-        assert not any(process.wait() for process in compiles)
+        assert not any([process.wait() for process in compiles])
         objects = sorted(folder.glob("*.o"))
-        subprocess.run(["gcc", "-shared", *objects, "-o", folder / "library"], check=True)
-        (folder / "library").rename(out)
+        subprocess.run([*command, *objects, "-o", folder / "built"], check=True)
+        (folder / "built").rename(out)
         shutil.rmtree(folder)
     return out
 
 
-def kernel_sets(library: ctypes.CDLL) -> list[int]:
+def kernel_sets() -> list[int]:
     """0 generic, 1 AVX2 where the machine has it."""
     cpu = Path("/proc/cpuinfo")
     return [0, 1] if cpu.exists() and "avx2" in cpu.read_text() else [0]
@@ -202,7 +202,7 @@ class Call:
         before = self.out.buffer.copy()
         inputs = [tensor.buffer.copy() for tensor in self.inputs]
         results = []
-        for avx2 in kernel_sets(library):
+        for avx2 in kernel_sets():
             for threads in (1, 3):
                 self.out.buffer[:] = before
                 for tensor, saved in zip(self.inputs, inputs, strict=True):
