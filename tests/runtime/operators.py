@@ -276,11 +276,17 @@ def integers(
     return rng.choice(choices, shape).astype(dtype)
 
 
-def multipliers(rng: np.random.Generator, count: int, sane: bool) -> np.ndarray:
-    """(3, count): multiplier, left, right; what a converter may write, or anything."""
+def multipliers(rng: np.random.Generator, count: int, kind: str) -> np.ndarray:
+    """(3, count): multiplier, left, right.
+
+    "sane" is what a converter writes; "exact" is a factor of 1, where no error can hide; "odd" may
+    be anything.
+    """
     m = rng.integers(2**30, 2**31, count)
-    if sane:
+    if kind == "sane":
         rows = [m, rng.integers(0, 3, count), rng.integers(4, 14, count)]
+    elif kind == "exact":
+        rows = [np.full(count, 2**30), np.ones(count), np.zeros(count)]
     else:
         odd = rng.choice([-(2**31), -(2**31) + 1, -(2**30), 0, 1, 2**30, 2**31 - 1], count)
         m = np.where(rng.random(count) < 0.5, odd, np.where(rng.random(count) < 0.5, -m, m))
