@@ -334,7 +334,7 @@ static inline void dmt_strip_direct(dmt_strip *strip, const dmt_segment *s, size
       tile(1, 4, s, 0, b);                                                                         \
     }                                                                                              \
     for (; b < end;) {                                                                             \
-      uint32_t p = 0, wide = b + DMT_TILE_BLOCKS <= end;                                           \
+      uint32_t p = 0, wide = DMT_TILE_BLOCKS == 1 || b + DMT_TILE_BLOCKS <= end;                   \
       for (; wide && p + DMT_TILE_PIXELS <= s->count; p += DMT_TILE_PIXELS) {                      \
         tile(DMT_TILE_PIXELS, DMT_TILE_BLOCKS, s, p, b);                                           \
       }                                                                                            \
