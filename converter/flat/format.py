@@ -17,7 +17,7 @@ LANES = 8  # CHAN arrays and packed output channels are padded to this many
 HEADER = struct.Struct("<8sIHHIIIIII24x")
 SECTION = struct.Struct("<4sIIIII")
 TENSOR = struct.Struct("<BBHIfi6I6IfIII")
-OPERATOR = struct.Struct("<HBBHHIIIIQ")
+OPERATOR = struct.Struct("<HBBHHIIIIQII")
 PORT = struct.Struct("<II")
 PREPROCESS = struct.Struct("<7I4f5I")
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from demitasse.converter.flat.format import ALIGN, ITEM_SIZES, Opcode, round_up
 from demitasse.converter.flat.layout import View
 from demitasse.converter.flat.lower import Operand, Program, Step
+from demitasse.converter.flat.prepare import HIDDEN
+from demitasse.converter.flat.scratch import scratch_of
 
 # Operators whose kernels read an element before they write the same element.
 IN_PLACE = {
@@ -33,11 +35,15 @@ class Life:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Byte offset of every buffer, the arena's size and the least that any plan needs."""
+    """Byte offset of every buffer, the arena's size and the least that any plan needs.
+
+    scratch: for each step, offset and bytes of the room for its kernel's own needs.
+    """
 
     offsets: dict[str, int]
     size: int
     lower_bound: int
+    scratch: tuple[tuple[int, int], ...]
 
 
 def plan(program: Program) -> Plan:
@@ -48,6 +54,8 @@ def plan(program: Program) -> Plan:
     """
     lives = _lives(program)
     shared = _share_in_place(program, lives)
+    rooms = [scratch_of(step) for step in program.steps]
+    lives |= {f"{HIDDEN}scratch.{i}": Life(size, i, i) for i, size in enumerate(rooms) if size}
     bound = max((_alive(lives, step) for step in range(-1, len(program.steps) + 1)), default=0)
     orders: tuple[Callable[[Life], tuple[int, int]], ...] = (
         lambda life: (-life.size, life.first),
@@ -63,7 +71,8 @@ def plan(program: Program) -> Plan:
         if best_size < 0 or size < best_size:
             best, best_size = offsets, size
     offsets = {name: best[_final(shared, name)] for name in (*lives, *shared)}
-    return Plan(offsets, max(best_size, 0), bound)
+    scratch = tuple((best.get(f"{HIDDEN}scratch.{i}", 0), size) for i, size in enumerate(rooms))
+    return Plan(offsets, max(best_size, 0), bound, scratch)
 
 
 def _lives(program: Program) -> dict[str, Life]:

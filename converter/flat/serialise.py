@@ -171,7 +171,7 @@ def _operators(
     records: list[bytes] = []
     indices: list[int] = []
     parameters = bytearray()
-    for step in program.steps:
+    for step, scratch in zip(program.steps, tensors.memory.scratch, strict=True):
         record = encode(step, sections)
         io = len(indices)
         indices += [tensors.index(operand) for operand in (*step.inputs, step.output)]
@@ -187,6 +187,7 @@ def _operators(
                 len(record),
                 names.add(step.node.name if step.node else None),
                 step.macs,
+                *scratch,
             )
         )
         parameters += record

@@ -273,10 +273,12 @@ static dmt_status check_operator(const dmt_model *model, const uint8_t *record) 
   const dmt_section *index = &model->section[DMT_INDX], *parm = &model->section[DMT_PARM];
   uint32_t inputs = dmt_u16(record + DMT_OPER_INPUTS), io = dmt_u32(record + DMT_OPER_IO);
   uint32_t param = dmt_u32(record + DMT_OPER_PARAM);
+  uint32_t scratch = dmt_u32(record + DMT_OPER_SCRATCH);
   if (inputs < 1 || inputs > DMT_MAX_INPUTS || dmt_u16(record + DMT_OPER_OUTPUTS) != 1 ||
       !inside(io, inputs + 1, index->count) || param % 4 ||
       !inside(param, dmt_u32(record + DMT_OPER_PARAM_SIZE), parm->size) ||
-      !name_ok(model, dmt_u32(record + DMT_OPER_NAME))) {
+      !name_ok(model, dmt_u32(record + DMT_OPER_NAME)) || scratch % DMT_ALIGN ||
+      !inside(scratch, dmt_u32(record + DMT_OPER_ROOM), model->arena_size)) {
     return DMT_E_OPERATOR;
   }
   for (uint32_t i = 0; i <= inputs; i++) {
@@ -308,8 +310,8 @@ static dmt_status find_kernel(const dmt_config *config, const uint8_t *record, c
 }
 
 dmt_status dmt_select(const dmt_config *config, const dmt_model *model, uint16_t *chosen,
-                      uint32_t *scratch, dmt_where *where) {
-  *scratch = 0;
+                      uint64_t *arena, dmt_where *where) {
+  *arena = model->arena_size;
   for (uint32_t i = 0; i < dmt_count(model, DMT_OPER); i++) {
     const uint8_t *record = dmt_record(model, DMT_OPER, i);
     uint16_t found = 0;
@@ -323,8 +325,8 @@ dmt_status dmt_select(const dmt_config *config, const dmt_model *model, uint16_t
       return fail_record(where, status, model, DMT_OPER, i);
     }
     const dmt_operator *kernel = config->operators[found];
-    uint32_t bytes = kernel->scratch != NULL ? kernel->scratch(&call) : 0;
-    *scratch = bytes > *scratch ? bytes : *scratch;
+    uint64_t bytes, at = dmt_scratch_at(config, model, record, kernel, &call, &bytes);
+    *arena = at + bytes > *arena ? at + bytes : *arena;
     if (chosen != NULL) {
       chosen[i] = found;
     }
@@ -335,11 +337,11 @@ dmt_status dmt_select(const dmt_config *config, const dmt_model *model, uint16_t
 dmt_status dmt_check(const dmt_config *config, const void *model, size_t size, dmt_where *where) {
   dmt_where unused;
   dmt_model opened;
-  uint32_t scratch;
+  uint64_t arena;
   where = where != NULL ? where : &unused;
   if (config == NULL || config->operators == NULL) {
     return fail(where, DMT_E_ARGUMENT, 0, 0);
   }
   dmt_status status = dmt_open(model, size, &opened, where);
-  return status != DMT_OK ? status : dmt_select(config, &opened, NULL, &scratch, where);
+  return status != DMT_OK ? status : dmt_select(config, &opened, NULL, &arena, where);
 }

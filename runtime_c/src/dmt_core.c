@@ -1,24 +1,9 @@
 /* Build a context in the caller's memory and run a proven model, operator by operator. */
 #include "dmt_internal.h"
 
-static uint64_t round_up(uint64_t n) { return (n + DMT_ALIGN - 1) / DMT_ALIGN * DMT_ALIGN; }
-
-/* Bytes that one context of the model needs. Both sums fit 64 bits; whether they fit the machine
- * is compared by the caller. */
-typedef struct {
-  uint64_t persistent, arena;
-} memory;
-
-static uint32_t threads_of(const dmt_config *config) {
-  return config->threads > 0 ? config->threads : 1;
-}
-
-static memory memory_of(const dmt_config *config, const dmt_model *model, uint32_t scratch) {
-  memory need;
-  need.persistent =
-      round_up(DMT_CONTEXT_SIZE + (uint64_t)dmt_count(model, DMT_OPER) * sizeof(uint16_t));
-  need.arena = model->arena_size + round_up((uint64_t)threads_of(config) * scratch);
-  return need;
+/* Fits 64 bits; whether it fits the machine is compared by the caller. */
+static uint64_t persistent_of(const dmt_model *model) {
+  return dmt_round_up(DMT_CONTEXT_SIZE + (uint64_t)dmt_count(model, DMT_OPER) * sizeof(uint16_t));
 }
 
 static void serial_for(void *user, uint32_t count, dmt_task task, void *argument) {
@@ -61,26 +46,33 @@ void dmt_make_call(const dmt_model *model, const uint8_t *record, uint8_t *arena
   call->user = NULL;
 }
 
+uint32_t dmt_scratch_at(const dmt_config *config, const dmt_model *model, const uint8_t *record,
+                        const dmt_operator *kernel, const dmt_call *call, uint64_t *bytes) {
+  uint64_t one = kernel->scratch != NULL ? kernel->scratch(call) : 0;
+  *bytes = dmt_round_up(one * dmt_threads(config));
+  return *bytes <= dmt_u32(record + DMT_OPER_ROOM) ? dmt_u32(record + DMT_OPER_SCRATCH)
+                                                   : model->arena_size;
+}
+
 dmt_status dmt_sizes(const dmt_config *config, const void *model, size_t size, dmt_memory *sizes) {
   dmt_where where;
   dmt_model opened;
-  uint32_t scratch;
+  uint64_t need;
   if (config == NULL || config->operators == NULL || sizes == NULL) {
     return DMT_E_ARGUMENT;
   }
   dmt_status status = dmt_open(model, size, &opened, &where);
   if (status == DMT_OK) {
-    status = dmt_select(config, &opened, NULL, &scratch, &where);
+    status = dmt_select(config, &opened, NULL, &need, &where);
   }
   if (status != DMT_OK) {
     return status;
   }
-  memory need = memory_of(config, &opened, scratch);
-  if (need.persistent > SIZE_MAX || need.arena > SIZE_MAX) {
+  if (persistent_of(&opened) > SIZE_MAX || need > SIZE_MAX) {
     return DMT_E_MEMORY;
   }
-  sizes->persistent = (size_t)need.persistent;
-  sizes->arena = (size_t)need.arena;
+  sizes->persistent = (size_t)persistent_of(&opened);
+  sizes->arena = (size_t)need;
   return DMT_OK;
 }
 
@@ -88,7 +80,7 @@ dmt_status dmt_init(const dmt_config *config, const void *model, size_t size, vo
                     size_t persistent_size, void *arena, size_t arena_size, dmt_context **context) {
   dmt_where where;
   dmt_model opened;
-  uint32_t scratch;
+  uint64_t need;
   if (config == NULL || config->operators == NULL || persistent == NULL || arena == NULL ||
       context == NULL) {
     return DMT_E_ARGUMENT;
@@ -100,20 +92,20 @@ dmt_status dmt_init(const dmt_config *config, const void *model, size_t size, vo
   if (status != DMT_OK) {
     return status;
   }
-  if (memory_of(config, &opened, 0).persistent > persistent_size) {
+  if (persistent_of(&opened) > persistent_size) {
     return DMT_E_MEMORY;
   }
   dmt_context *made = persistent;
-  status = dmt_select(config, &opened, dmt_chosen(made), &scratch, &where);
+  status = dmt_select(config, &opened, dmt_chosen(made), &need, &where);
   if (status != DMT_OK) {
     return status;
   }
-  if (memory_of(config, &opened, scratch).arena > arena_size) {
+  if (need > arena_size) {
     return DMT_E_MEMORY;
   }
   made->model = opened;
   made->config = *config;
-  made->config.threads = threads_of(config);
+  made->config.threads = dmt_threads(config);
   if (config->parallel_for == NULL) {
     made->config.parallel_for = serial_for;
   }
@@ -129,15 +121,19 @@ dmt_status dmt_run(dmt_context *context) {
   const dmt_config *config = &context->config;
   for (uint32_t i = 0; i < dmt_operator_count(context); i++) {
     dmt_call call;
-    dmt_make_call(&context->model, dmt_record(&context->model, DMT_OPER, i), context->arena, &call);
-    call.scratch = context->arena + context->model.arena_size;
+    const uint8_t *record = dmt_record(&context->model, DMT_OPER, i);
+    dmt_make_call(&context->model, record, context->arena, &call);
+    const dmt_operator *kernel = config->operators[dmt_chosen(context)[i]];
+    uint64_t bytes;
+    call.scratch =
+        context->arena + dmt_scratch_at(config, &context->model, record, kernel, &call, &bytes);
     call.threads = config->threads;
     call.parallel_for = config->parallel_for;
     call.user = config->user;
     if (config->observer != NULL && config->observer(config->user, context, i, 0)) {
       return DMT_E_STOPPED;
     }
-    config->operators[dmt_chosen(context)[i]]->run(&call);
+    kernel->run(&call);
     if (config->observer != NULL && config->observer(config->user, context, i, 1)) {
       return DMT_E_STOPPED;
     }

@@ -42,7 +42,9 @@ enum {
   DMT_OPER_PARAM_SIZE = 16,
   DMT_OPER_NAME = 20,
   DMT_OPER_MACS = 24,
-  DMT_OPER_BYTES = 32,
+  DMT_OPER_SCRATCH = 32,
+  DMT_OPER_ROOM = 36,
+  DMT_OPER_BYTES = 40,
 
   DMT_PORT_TENSOR = 0, /* input and output records */
   DMT_PORT_NAME = 4,

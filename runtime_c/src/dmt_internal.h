@@ -71,9 +71,20 @@ uint32_t dmt_crc32(uint32_t crc, const uint8_t *data, size_t size);
 /* Header, checksum, sections, tensors, ports and preprocessing; not the operators. */
 dmt_status dmt_open(const void *data, size_t size, dmt_model *model, dmt_where *where);
 /* Every operator: its record and, by the first kernel that takes it, its parameters. Fills
- * chosen[] unless NULL; the largest scratch of one thread. */
+ * chosen[] unless NULL; the bytes of an arena that holds the tensors and every scratch. */
 dmt_status dmt_select(const dmt_config *config, const dmt_model *model, uint16_t *chosen,
-                      uint32_t *scratch, dmt_where *where);
+                      uint64_t *arena, dmt_where *where);
+
+static inline uint32_t dmt_threads(const dmt_config *config) {
+  return config->threads > 0 ? config->threads : 1;
+}
+
+static inline uint64_t dmt_round_up(uint64_t n) {
+  return (n + DMT_ALIGN - 1) / DMT_ALIGN * DMT_ALIGN;
+}
+/* Where an operator's scratch stands in the arena; `bytes` gets what it needs for all threads. */
+uint32_t dmt_scratch_at(const dmt_config *config, const dmt_model *model, const uint8_t *record,
+                        const dmt_operator *kernel, const dmt_call *call, uint64_t *bytes);
 /* A tensor, its data pointer NULL where there is no arena. */
 void dmt_view_tensor(const dmt_model *model, uint32_t index, uint8_t *arena, dmt_view *view);
 /* An operator ready to check: without arena, scratch and threads. */

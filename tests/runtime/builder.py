@@ -10,7 +10,7 @@ import numpy as np
 
 NONE = 0xFFFFFFFF
 DTYPES = {"float32": (1, 4), "int8": (2, 1), "int16": (3, 2)}
-RECORDS = {"TENS": 80, "OPER": 32, "INDX": 4, "INPT": 8, "OUTP": 8, "PREP": 64}
+RECORDS = {"TENS": 80, "OPER": 40, "INDX": 4, "INPT": 8, "OUTP": 8, "PREP": 64}
 COPY, UNARY, QUANTIZE, DEQUANTIZE = 14, 10, 15, 16
 
 
@@ -117,9 +117,9 @@ class File:
         for o in self.operators:
             operators.append(
                 struct.pack(
-                    "<HBBHHIIIIQ",
+                    "<HBBHHIIIIQII",
                     *(o.opcode, DTYPES[o.dtype][0], o.version, len(o.inputs), 1),
-                    *(len(indices), len(parm), len(o.param), name(o.name), o.macs),
+                    *(len(indices), len(parm), len(o.param), name(o.name), o.macs, 0, 0),
                 )
             )
             indices += [*o.inputs, o.output]

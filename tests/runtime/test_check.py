@@ -237,10 +237,14 @@ def test_more_elements_than_the_arena_has_bytes_are_refused() -> None:
         (16, "I", 1, OPERATOR),
         (16, "I", 0xFFFFFFFF, OPERATOR),
         (20, "I", 0x7FFFFFFF, OPERATOR),
+        (32, "I", 32, OPERATOR),  # scratch that is not aligned
+        (32, "I", 256, OPERATOR),  # or past the arena
+        (36, "I", 193, OPERATOR),
+        (36, "I", 0xFFFFFFFF, OPERATOR),
     ],
 )
 def test_operators(good: bytes, at: int, layout: str, value: float, status: int) -> None:
-    record = b.section_offset(good, "OPER") + 32
+    record = b.section_offset(good, "OPER") + 40
     assert check(b.patched(good, record + at, layout, value)) == (status, 1, record)
 
 
@@ -349,7 +353,7 @@ def test_memory_that_is_too_small_or_misaligned(good: bytes) -> None:
             r"broken tensor record \(tensor 0, at byte 256\)",
         ),
         (
-            lambda data: b.patched(data, b.section_offset(data, "OPER") + 32, "H", 77),
+            lambda data: b.patched(data, b.section_offset(data, "OPER") + 40, "H", 77),
             r"no operator in this build .*\(operator 1, at byte ",
         ),
     ],

@@ -1,0 +1,35 @@
+"""The room that the generic kernels want beside an operator's tensors, on one thread.
+
+Only a matter of memory: a kernel that needs more takes it behind the tensor plan.
+"""
+
+from __future__ import annotations
+
+from demitasse.converter.flat.blobs import packing_of
+from demitasse.converter.flat.format import ALIGN, Opcode, round_up
+from demitasse.converter.flat.lower import Step
+
+# Integer convolutions gather the inputs of a few pixels as int16: whole tiles, up to a budget
+# (runtime_c/kernels/generic/dmt_patch.h).
+PATCH_BYTES = 8192
+TILE_PIXELS = 4
+MOST_PIXELS = 64
+
+
+def scratch_of(step: Step) -> int:
+    """Bytes, a multiple of 64."""
+    dtype = step.inputs[0].dtype
+    if step.opcode not in (Opcode.CONV, Opcode.DECONV) or dtype == "float32":
+        return 0
+    assert step.node is not None
+    x, y, op = step.inputs[0].view.shape, step.output.view.shape, step.node.op
+    groups = getattr(op, "groups", 1)
+    kernel = getattr(op, "kernel", (*x[2:], 1, 1)[:2])
+    inputs, one = x[1] // groups, kernel == (1, 1)
+    direct = dtype == "int16" and (inputs >= 16 or one)
+    if direct or packing_of(inputs, y[1], groups) != 1:
+        return 0
+    patch = 2 * kernel[0] * kernel[1] * inputs
+    width = (*y[2:], 1, 1)[1] * ((*y[2:], 1, 1)[0] if one else 1)
+    tiles = max(PATCH_BYTES // patch // TILE_PIXELS, 1)
+    return round_up(patch * min(tiles * TILE_PIXELS, MOST_PIXELS, width), ALIGN)

@@ -1,0 +1,62 @@
+"""Memory: the plan is near its lower bound, and the device needs what `inspect` prints."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.bits import quantized
+from support.recorded import MODELS, recorded_model
+
+from demitasse.converter.flat import write_model
+from demitasse.converter.passes import optimize
+from demitasse.runtime.model import Model
+from demitasse.tools.main import main
+
+NETWORKS = [name for name in MODELS if name != "cifar100_quick"]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8", "int16"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_arena_is_near_its_lower_bound(
+    name: str, precision: str, models_dir: Path, tmp_path: Path
+) -> None:
+    recording = recorded_model(models_dir, name)
+    graph = optimize(recording.graph())
+    if precision != "fp32":
+        inputs = {k: x[: graph.tensors[k].shape[0]] for k, x in recording.inputs.items()}
+        graph = quantized(graph, inputs, precision)
+    info = write_model(graph, tmp_path / "net.demi")
+    arena = Model.open(tmp_path / "net.demi", kernels="generic").memory.arena
+    # The bound leaves out the operators' scratch, so it is below the one that counts it.
+    assert info.lower_bound <= info.plan_size <= arena <= 1.25 * info.lower_bound
+
+
+@pytest.mark.arm
+@pytest.mark.parametrize("precision", ["fp32", "int8", "int16"])
+def test_the_device_needs_what_inspect_prints(
+    precision: str,
+    models_dir: Path,
+    arm_tools: Any,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    recording = recorded_model(models_dir, "mtcnn_det3")
+    graph = optimize(recording.graph())
+    if precision != "fp32":
+        graph = quantized(graph, recording.inputs, precision)
+    path = tmp_path / "net.demi"
+    write_model(graph, path)
+    assert main(["inspect", str(path), "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)["memory"]
+    command = [arm_tools.qemu, arm_tools.bench, path, "--loops", "1"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    arena, persistent = (
+        int(re.search(rf"{key} (\d+) bytes", text)[1]) for key in ("arena", "persistent")
+    )
+    assert (arena, persistent) == (printed["arena"], printed["persistent"])
+    assert printed["peak"] == arena + persistent
