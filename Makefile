@@ -121,13 +121,13 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check $(PYTHON_FILES)
 	$(BIN)/ruff format --check $(PYTHON_FILES)
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run -Werror $(C_FILES)
-	$(CC) $(INCLUDES) $(CFLAGS) -Werror -fsyntax-only $(SOURCES)
+	@$(BIN)/clang-format --dry-run -Werror $(C_FILES)
+	@$(CC) $(INCLUDES) $(CFLAGS) -Werror -fsyntax-only $(SOURCES)
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix $(PYTHON_FILES)
 	$(BIN)/ruff format $(PYTHON_FILES)
-	$(BIN)/clang-format -i $(C_FILES)
+	@$(BIN)/clang-format -i $(C_FILES)
 
 bench: host
 	build/host/dmt_bench $(MODEL) --loops 100 --profile

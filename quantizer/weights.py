@@ -81,7 +81,7 @@ def _initial_scale(weight: np.ndarray, limit: int, bias_steps: float) -> np.ndar
     """The largest magnitude of each channel / limit; an all-zero channel takes the tensor's."""
     scale = np.abs(weight).max(axis=1, initial=0) / limit
     # Without any weight, steps of 2**-16 of the largest bias.
-    fallback = scale.max(initial=0) or bias_steps * 2.0**-16 or 1.0
+    fallback = float(np.max(scale, initial=0.0)) or bias_steps * 2.0**-16 or 1.0
     scale = np.where(scale > 0, scale, fallback)
     return np.maximum(scale.astype(np.float32), MIN_WEIGHT_SCALE)
 
