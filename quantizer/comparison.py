@@ -94,14 +94,16 @@ def compare(
 
 
 def _layers(file: ModelFile) -> dict[str, tuple[str, TensorRecord]]:
-    """Layer and tensor of each blob with a name, in the order in which they are computed."""
-    makers: dict[int, str] = {}
-    for operator in file.operators:
-        makers[operator.output] = operator.name or ""
-    order = sorted(range(len(file.tensors)), key=lambda i: (file.tensors[i].after, i))
-    inputs = set(file.inputs.values())
+    """Layer and tensor of each blob with a name, in the order in which they are computed.
+
+    Left out: views of other blobs (reshaped, permuted, concatenated), unless they are outputs.
+    """
+    makers = dict.fromkeys(file.outputs.values(), "(output)")
+    makers |= dict.fromkeys(file.inputs.values(), "(input)")
+    makers |= {operator.output: operator.name or "" for operator in file.operators}
+    order = sorted(makers, key=lambda i: (file.tensors[i].after, i))
     return {
-        name: (makers.get(i, "(input)" if i in inputs else ""), tensor)
+        name: (makers[i], tensor)
         for i in order
         if (name := (tensor := file.tensors[i]).name) is not None
     }

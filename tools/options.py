@@ -184,7 +184,9 @@ def preprocess(options: Namespace) -> Preprocessing:
             fields = {key: fields[key] for key in fields if key not in ("mean_file", "mean_value")}
         _check_mean_file(options.prototxt, transform.line, fields.get("mean_file"))
     value = make_preprocess(transform_param=fields, root=root, **flags)
-    return Preprocessing(value, " and ".join([*origins, *given]) or "nothing said")
+    return Preprocessing(
+        value, ", ".join([*origins, " ".join(given)]).strip(", ") or "nothing said"
+    )
 
 
 def _check_mean_file(prototxt: Path, line: int, name: str | None) -> None:

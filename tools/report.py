@@ -91,7 +91,7 @@ def in_words(preprocess: Preprocess, shape: Shape) -> str:
     if preprocess.mean_image is not None:
         mean = "mean image"
     value = "pixel" if mean == "0" else f"(pixel - {mean})"
-    value += "" if scale == "1" else f" × {scale}"
+    value = f"{value} × {scale}" if scale != "1" else f"{value} as it is" if mean == "0" else value
     size = f"{shape[3]}×{shape[2]}"
     fit = f"stretched to {size}"
     if preprocess.letterbox:

@@ -85,8 +85,8 @@ def _range(x: np.ndarray) -> list[str]:
 
 
 def _largest(x: np.ndarray) -> str:
-    """Where each sample's largest value stands, for the first samples."""
-    if x.ndim < 2 or not x.size:
+    """The largest of the values of each sample, for the first samples; maps have no such place."""
+    if x.ndim < 2 or not x.size or x.size != len(x) * max(x.shape[1:]):
         return ""
     places = [str(row.argmax()) for row in x.reshape(len(x), -1)[:8]]
     return " ".join(places) + (" …" if len(x) > 8 else "")
