@@ -21,7 +21,8 @@ def activation_scale(
 
     Real zero is always a code. int8: the range takes 255 steps, with zero point -128 where no
     value is negative and 127 where none is positive; `symmetric` gives zero point 0 and 127 steps
-    on each side. int16: zero point 0 and the smallest power of two that holds the larger side.
+    on each side. int16: zero point 0 and the smallest power of two that holds the larger
+    side and INT16_HEADROOM.
     A range without extent gives scale 1; the scale is always finite and positive.
     """
     low, high = min(float(low), 0.0), max(float(high), 0.0)
@@ -56,8 +57,15 @@ def quantize(
     return (steps.astype(np.int32) + zero_point).astype(dtype)
 
 
+# What comes later goes beyond what calibration saw, and a clipped value costs far more than the
+# one bit that some tensors lose here: on 300 faces that did not calibrate, the least cosine of
+# MobileFaceNet's embeddings to float is 0.999977 with a quarter of headroom and 0.999952 without.
+INT16_HEADROOM = 1.25
+
+
 def _power_of_two(largest: float) -> float:
-    mantissa, exponent = math.frexp(largest)  # mantissa in [1/2, 1)
+    """The least power of two that leaves int16 room for the largest value and a quarter more."""
+    mantissa, exponent = math.frexp(largest * INT16_HEADROOM)  # mantissa in [1/2, 1)
     exponent -= 15 if mantissa * 32768 <= 32767 else 14
     return max(math.ldexp(1.0, exponent), MIN_SCALE)
 

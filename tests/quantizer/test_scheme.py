@@ -34,17 +34,19 @@ def test_int8_by_hand(low: float, high: float, symmetric: bool, expected) -> Non
 @pytest.mark.parametrize(
     ("largest", "exponent"),
     [
-        (32767.0, 0),
-        (32767.01, 1),
+        (26213.6, 0),  # 1.25 times that is 32767
+        (26213.7, 1),
         (32768.0, 1),
         (1.0, -14),
-        (0.999, -15),
-        (0.99996948, -15),
+        (0.799, -15),
+        (0.801, -14),
         (6.0, -12),
-        (3.0e38, 113),
+        (3.0e38, 114),
     ],
 )
-def test_int16_scale_is_the_smallest_power_of_two(largest: float, exponent: int) -> None:
+def test_int16_scale_is_the_smallest_power_of_two_with_a_quarter_of_headroom(
+    largest: float, exponent: int
+) -> None:
     for low, high in ((0.0, largest), (-largest, 0.0), (-largest, largest / 2)):
         assert activation_scale(low, high, "int16") == (2.0**exponent, 0)
 
