@@ -330,8 +330,8 @@ def init(data: bytes, persistent: int, arena: int, shift: int = 0) -> int:
 
 
 def test_memory_that_is_too_small_or_misaligned(good: bytes) -> None:
-    sizes = lib.Sizes()
-    lib.load().dmt_sizes(config(), block(good).ctypes.data, len(good), sizes)
+    sizes, model = lib.Sizes(), block(good)
+    assert lib.load().dmt_sizes(config(), model.ctypes.data, len(good), sizes) == OK
     assert sizes.arena >= 192
     assert init(good, sizes.persistent, sizes.arena) == OK
     assert init(good, sizes.persistent - 1, sizes.arena) == MEMORY
