@@ -63,8 +63,8 @@ class Images:
 class CompileInfo:
     """What `compile` made; `network` is what was read, `folded` what is run, both of one sample.
 
-    Bytes: arena is what a run needs (on one thread): tensors, of which lower_bound is the least
-    that any plan could do with, and the scratch of the largest operator. persistent: the context.
+    Bytes: arena is what the tensors and the operators' scratch need on one thread, lower_bound the
+    least that any plan could do with. persistent: the context.
 
     calibrated: images behind the ranges (0: the table was given, or fp32). score: on the images
     that `judged` names; None without data.
@@ -77,7 +77,6 @@ class CompileInfo:
     folded: Summary
     file_size: int
     arena: int
-    tensors: int
     lower_bound: int
     persistent: int
     table: ScaleTable | None = None
@@ -155,7 +154,6 @@ def compile(
         folded=summarise_graph(folded),
         file_size=flat.file_size,
         arena=memory.arena,
-        tensors=flat.plan_size,
         lower_bound=flat.lower_bound,
         persistent=memory.persistent,
         table=table,

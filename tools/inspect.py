@@ -19,7 +19,7 @@ from demitasse.converter.summary import Summary, precision, summarise_graph, sum
 from demitasse.runtime.model import Model
 from demitasse.tools import options as shared
 from demitasse.tools.answer import Answer
-from demitasse.tools.report import arena, ports
+from demitasse.tools.report import peak, ports
 from demitasse.tools.table import amount, dims, facts, plural, size, table
 
 
@@ -61,7 +61,6 @@ def _model(path: Path) -> Answer:
     summary = summarise_model(file)
     memory = Model.open(path, kernels="generic").memory  # as on the device
     bound = int(str(file.metadata.get("lower_bound", 0)))
-    peak = memory.arena + memory.persistent
     data: dict[str, Any] = {
         "file": path,
         "precision": precision(file),
@@ -69,10 +68,9 @@ def _model(path: Path) -> Answer:
         "memory": {
             "file": file.size,
             "arena": memory.arena,
-            "tensors": file.arena_size,
             "lower_bound": bound,
             "persistent": memory.persistent,
-            "peak": peak,
+            "peak": memory.arena + memory.persistent,
             "sections": file.sections,
         },
         "metadata": file.metadata,
@@ -84,9 +82,7 @@ def _model(path: Path) -> Answer:
             ("work", f"{amount(summary.macs)} multiply-accumulates a run"),
             ("parameters", f"{summary.parameters:,}"),
             ("file", size(file.size)),
-            ("memory", f"{size(peak)} peak"),
-            ("", f"{size(memory.persistent)} persistent + {size(memory.arena)} arena"),
-            ("", arena(memory.arena, file.arena_size, bound)),
+            ("memory", peak(memory.persistent, memory.arena, bound)),
             *_origin(file),
         ]
     )

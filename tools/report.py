@@ -105,18 +105,17 @@ def in_words(preprocess: Preprocess, shape: Shape) -> str:
 
 def memory(info: CompileInfo) -> list[tuple[str, str]]:
     """Sizes of the file and of what a run needs."""
-    peak = size(info.arena + info.persistent)
     return [
         ("model", f"{info.precision.upper()}, {size(info.file_size)}"),
-        ("memory", f"{peak} peak: {size(info.persistent)} persistent + {size(info.arena)} arena"),
-        ("", arena(info.arena, info.tensors, info.lower_bound)),
+        ("memory", peak(info.persistent, info.arena, info.lower_bound)),
     ]
 
 
-def arena(total: int, tensors: int, bound: int) -> str:
-    """What an arena is made of, and how near its plan comes to the least there can be."""
-    least = f"{tensors / bound:.2f} × the least possible" if bound else "least unknown"
-    return f"arena: {size(tensors)} tensors ({least}) + {size(total - tensors)} scratch"
+def peak(persistent: int, arena: int, bound: int) -> str:
+    """What a run needs, and how near its plan comes to the least there can be."""
+    least = f"{arena / bound:.2f} × the least possible" if bound else "least unknown"
+    total = size(persistent + arena)
+    return f"{total} peak: {size(persistent)} persistent + {size(arena)} arena ({least})"
 
 
 def _network(summary: Summary) -> str:
