@@ -98,7 +98,6 @@ def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.asarray((a * b).sum(1) / norms)
 
 
-@pytest.mark.slow
 def test_mobilefacenet(models_dir: Path, tmp_path: Path) -> None:
     blobs = faces(models_dir)
     caffe = np.load(models_dir / "tasks" / "mobilefacenet_orl_emb.npz")["emb"]
