@@ -19,7 +19,7 @@ from tqdm import tqdm
 from demitasse.errors import DataError
 from demitasse.quantizer import statistics
 from demitasse.quantizer.datasets import Dataset
-from demitasse.quantizer.preprocess import Preprocess
+from demitasse.quantizer.preprocess import Preprocess, check_single
 from demitasse.quantizer.statistics import Statistics
 
 DEFAULT_COUNT = 256
@@ -82,6 +82,7 @@ def collect(
     model: what names the network (a hash); merging refuses statistics of another.
     Raises DataError for data that does not fit the network, naming file or sample.
     """
+    check_single(input_shapes)
     datasets = _feeds(data, list(input_shapes))
     positions = _positions(next(iter(datasets.values())), count, seed, shard)
     context = {"model": model, "preprocess": preprocess.describe()}

@@ -13,7 +13,7 @@ from demitasse.errors import DataError
 from demitasse.quantizer.datasets import Sample, open_dataset
 from demitasse.quantizer.datasets.arrays import read_array
 from demitasse.quantizer.datasets.opening import split_key
-from demitasse.quantizer.preprocess import Preprocess
+from demitasse.quantizer.preprocess import Preprocess, check_single
 
 Feed = Callable[[Sample], Mapping[str, np.ndarray]]
 
@@ -25,6 +25,7 @@ def feed_for(inputs: Mapping[str, Shape], preprocess: Preprocess) -> Feed:
             f"the network has {len(inputs)} inputs ({', '.join(inputs)}), and samples have one",
             remedy="take one input, or use demitasse run",
         )
+    check_single(inputs)
     ((name, shape),) = inputs.items()
 
     def feed(sample: Sample) -> Mapping[str, np.ndarray]:

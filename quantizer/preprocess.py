@@ -283,3 +283,15 @@ def _overlap(
         inside.append(slice(first, first + count))
         window.append(slice(max(0, start), max(0, start) + count))
     return tuple(inside), tuple(window)
+
+
+def check_single(shapes: Mapping[str, Shape]) -> None:
+    """DataError for a network that keeps its batch: data comes one sample at a time."""
+    for name, shape in shapes.items():
+        if shape and shape[0] != 1:
+            raise DataError(
+                f"input '{name}' keeps its batch of {shape[0]}, for a layer mixes or indexes the "
+                "samples; data goes in one by one",
+                remedy=f"read it with batch 1 if that is meant (--input-shape {name}=1,...), or "
+                "feed whole inputs with demitasse run",
+            )

@@ -7,7 +7,12 @@ import pytest
 
 from demitasse.errors import DataError
 from demitasse.quantizer.datasets import open_dataset
-from demitasse.quantizer.preprocess import Preprocess, from_transform_param, make_preprocess
+from demitasse.quantizer.preprocess import (
+    Preprocess,
+    check_single,
+    from_transform_param,
+    make_preprocess,
+)
 from demitasse.quantizer.resize import luma, resize_bilinear
 from demitasse.quantizer.scheme import quantize
 
@@ -168,6 +173,12 @@ def test_blobs_pass_through_and_are_checked() -> None:
         DataError, match=r"blob of shape \(3, 4, 5\), the input expects \(3, 5, 5\)"
     ):
         Preprocess().apply(sample, (1, 3, 5, 5))
+
+
+def test_a_network_that_keeps_its_batch_takes_no_single_samples() -> None:
+    check_single({"data": (1, 3, 4, 4)})
+    with pytest.raises(DataError, match=r"'data' keeps its batch of 2.*--input-shape data=1"):
+        check_single({"data": (2, 3, 4, 4)})
 
 
 def test_transform_param_as_caffe_reads_it(tmp_path: Path) -> None:
