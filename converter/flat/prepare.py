@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from demitasse.converter.graph import Graph, Node, Tensor
-from demitasse.converter.ops import BatchNorm, Flatten, InnerProduct, Reshape
+from demitasse.converter.ops import BatchNorm, Flatten, Identity, InnerProduct, Reshape
 from demitasse.converter.ops.base import canonical_axis, count
 from demitasse.converter.passes.affine import affine_of, as_scale
 from demitasse.converter.passes.identity import drop_identities
@@ -25,6 +25,8 @@ def prepare(graph: Graph) -> Graph:
             nodes.append(as_scale(graph, node, affine))
         elif isinstance(node.op, InnerProduct):
             nodes.extend(_inner_product(node, tensors, producers))
+        elif isinstance(node.op, Identity):  # a second output of the same value
+            nodes.append(replace(node, op=Reshape(tensors[node.outputs[0]].shape)))
         else:
             nodes.append(node)
     return without_dead_moves(replace(graph, tensors=tensors), nodes)

@@ -208,6 +208,26 @@ def test_identities_disappear_even_as_outputs() -> None:
     same_outputs(graph, drop_identities(graph), b)
 
 
+def test_a_copy_stays_where_a_value_is_two_outputs() -> None:
+    b = Builder()
+    value = b.add(Relu(), b.input("data", 1, 3, 4, 4))
+    copy = b.add(Identity(2), value, outputs=2)
+    graph = b.graph(value, copy, f"{copy}.1")
+    after = drop_identities(graph)
+    assert len(set(after.outputs)) == 3
+    same_outputs(graph, after, b)
+    assert drop_identities(after).nodes == after.nodes
+
+
+def test_an_output_keeps_its_name_before_that_of_its_copy() -> None:
+    b = Builder()
+    value = b.add(Relu(), b.input("data", 1, 3, 4, 4))
+    last = b.add(Relu(), b.add(Identity(), value))
+    graph = b.graph(value, last)
+    assert ops(drop_identities(graph)) == ["Relu", "Relu"]
+    assert list(drop_identities(graph).output_keys()) == [value, last]
+
+
 def test_layout_changes_cancel_and_merge() -> None:
     b = Builder()
     x = b.input("data", 2, 4, 5, 6)

@@ -251,3 +251,26 @@ def test_a_dead_network_compiles(tmp_path: Path, graph: Graph) -> None:
     assert min(scales) > 0
     table = json.loads((tmp_path / "net.dtable").read_text())
     assert table["warnings"] == list(info.table.warnings)
+
+
+@pytest.mark.parametrize("precision", ["int8", "int16", "fp32"])
+def test_a_value_under_two_names_is_two_outputs(precision: str, tmp_path: Path) -> None:
+    (tmp_path / "net.prototxt").write_text(
+        """
+        layer { name: "data" type: "Input" top: "data"
+                input_param { shape { dim: 1 dim: 2 dim: 4 dim: 4 } } }
+        layer { name: "abs" type: "AbsVal" bottom: "data" top: "abs" }
+        layer { name: "split" type: "Split" bottom: "abs" top: "left" top: "right" }
+        layer { name: "drop" type: "Dropout" bottom: "left" top: "drop" }
+        layer { name: "sum" type: "Eltwise" bottom: "data" bottom: "drop" top: "sum" }
+        """
+    )
+    graph = demitasse.load_caffe(tmp_path / "net.prototxt", outputs=["left", "abs", "right", "sum"])
+    x = np.random.default_rng(1).uniform(-1, 1, (5, 2, 4, 4)).astype(np.float32)
+    path = tmp_path / "net.demi"
+    demitasse.compile(graph, path, precision, None if precision == "fp32" else x)
+    found = demitasse.Model.open(path).run({"data": x})
+    assert list(found) == ["left", "abs", "right", "sum"]
+    for name in ("left", "abs", "right"):
+        np.testing.assert_allclose(found[name], np.abs(x), atol=0.01)
+    np.testing.assert_allclose(found["sum"], x + np.abs(x), atol=0.02)
