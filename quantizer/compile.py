@@ -8,7 +8,7 @@ import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -216,6 +216,29 @@ def fold(graph: Graph, equalized: bool) -> Graph:
 def open_table(path: Path, graph: Graph) -> ScaleTable:
     """A scale table, by its name: `.table` is ncnn's, which needs the network that it is of."""
     return read_ncnn(path, optimize(graph)) if path.suffix == ".table" else read_table(path)
+
+
+def complete_table(
+    table: ScaleTable,
+    graph: Graph,
+    data: DataSpec | None,
+    preprocess: Preprocess,
+    quiet: bool = True,
+) -> ScaleTable:
+    """ncnn's table with scales, from data, for the tensors that it does not know."""
+    missing = [name for name in optimize(graph).tensors if name not in table.tensors]
+    if table.method != "ncnn" or not missing:
+        return table
+    if data is None:
+        raise DataError(
+            f"an ncnn table has no scale for what no convolution reads ({', '.join(missing)})",
+            remedy="give --data to measure it",
+        )
+    measured = build_table(
+        measure(graph, data, preprocess, equalized=False, quiet=quiet), symmetric=True
+    )
+    warnings = (*table.warnings, f"measured, for ncnn's table has none: {', '.join(missing)}")
+    return replace(table, tensors={**measured.tensors, **table.tensors}, warnings=warnings)
 
 
 def save_table(table: ScaleTable, path: Path, graph: Graph | None = None) -> None:

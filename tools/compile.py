@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+from demitasse.errors import DataError
 from demitasse.quantizer import compile as pipeline
+from demitasse.quantizer.datasets import open_dataset
 from demitasse.tools import options as shared
 from demitasse.tools import report
 from demitasse.tools.answer import Answer
@@ -36,6 +38,7 @@ def declare(parser: ArgumentParser) -> None:
 
 
 def command(options: Namespace) -> Answer:
+    _check_drop(options)
     graph, preprocess = shared.graph(options), shared.preprocess(options)
     info = pipeline.compile(
         graph,
@@ -58,3 +61,14 @@ def command(options: Namespace) -> Answer:
     lost, limit = report.drop(info.score), options.max_drop
     good = lost is None or limit is None or lost <= limit
     return Answer(report.as_text(info, preprocess), report.as_data(info, preprocess), good)
+
+
+def _check_drop(options: Namespace) -> None:
+    """Refuse a limit that nothing could be held against: it would always be kept."""
+    if options.max_drop is None:
+        return
+    judges = options.eval or options.data
+    if judges is None or (options.labels is None and open_dataset(judges).labels is None):
+        raise DataError(
+            "--max-drop needs an accuracy", remedy="give images, and their answers with --labels"
+        )

@@ -154,8 +154,9 @@ def preprocessing(parser: ArgumentParser) -> None:
     group.add_argument(
         "--resize", metavar="WxH", type=extent, help="stretch to this size, then cut out the centre"
     )
-    group.add_argument("--crop", action="store_true", help="cut out the centre, do not stretch")
-    group.add_argument(
+    fit = group.add_mutually_exclusive_group()
+    fit.add_argument("--crop", action="store_true", help="cut out the centre, do not stretch")
+    fit.add_argument(
         "--letterbox", action="store_true", help="fit the picture inside, with borders of 0"
     )
 

@@ -3,6 +3,7 @@
     demitasse quantize deploy.prototxt net.caffemodel --table net.dtable -o net.demi
 
 The table may be edited by hand. With --data the result is compared with float on all of it.
+ncnn's table knows only what convolutions read: the other scales are measured on --data.
 """
 
 from __future__ import annotations
@@ -30,7 +31,13 @@ def declare(parser: ArgumentParser) -> None:
 
 def command(options: Namespace) -> Answer:
     graph, preprocess = shared.graph(options), shared.preprocess(options)
-    table = pipeline.open_table(options.table, graph)
+    table = pipeline.complete_table(
+        pipeline.open_table(options.table, graph),
+        graph,
+        options.data,
+        preprocess.value,
+        shared.is_quiet(options),
+    )
     info = pipeline.compile(
         graph,
         options.out,

@@ -205,6 +205,8 @@ DATA = [
         ("label 10", "10 classes"),
         save("l.npy", np.full(600, 10)),
     ),
+    Case("a limit without labels", f"{COMPILE} --max-drop 1", ("--max-drop", "--labels")),
+    Case("two ways to fit", f"{COMPILE} --crop --letterbox", ("--letterbox", "--crop")),
     Case(
         "missing mean file",
         COMPILE,
@@ -216,6 +218,12 @@ DATA = [
         "quantize deploy.prototxt digits.caffemodel --table t.dtable -o net.demi",
         ("t.dtable",),
         write("t.dtable", b"{ half a tab"),
+    ),
+    Case(
+        "ncnn's table alone",
+        "quantize deploy.prototxt digits.caffemodel --table t.table -o net.demi",
+        ("no scale", "prob", "--data"),
+        write("t.table", b"conv1 127.0 \n"),
     ),
     Case(
         "statistics that are none",

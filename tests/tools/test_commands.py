@@ -12,6 +12,8 @@ import pytest
 from PIL import Image
 
 import demitasse
+from demitasse.quantizer.statistics import load
+from demitasse.quantizer.table import build_table, read_table
 from demitasse.tools.main import main
 
 DIGITS = Path(__file__).resolve().parents[2] / "examples" / "digits"
@@ -126,6 +128,13 @@ def test_ncnn_table_there_and_back(shell: Shell) -> None:
     text = (shell.folder / "net.table").read_text()
     assert text.startswith("conv1_param_0 ")
     assert (shell.folder / "again.table").read_text() == text
+    told = shell(f"quantize {NETWORK} {DATA} --table net.table -o net.demi")
+    assert "(ncnn, symmetric)" in told
+    own = read_table(shell.folder / "net.dtable")
+    calibrated = build_table(load(shell.folder / "net.dstat"), symmetric=True)
+    assert own.tensors.keys() == calibrated.tensors.keys()
+    for name, scale in own.tensors.items():  # six decimals of a multiplier
+        assert scale.scale == pytest.approx(calibrated.tensors[name].scale, rel=1e-5)
 
 
 @pytest.mark.parametrize("precision", ["int8", "int16", "fp32"])
