@@ -94,7 +94,7 @@ def compile(
     method: str = "mse",
     symmetric: bool = False,
     preprocess: Preprocess | None = None,
-    table: ScaleTable | None = None,
+    table: ScaleTable | str | os.PathLike[str] | None = None,
     *,
     labels: DataSpec | None = None,
     judge: DataSpec | None = None,
@@ -110,7 +110,7 @@ def compile(
 
     graph: as `load_caffe` gives it. precision: "int8", "int16" or "fp32" (needs no data).
     data: images or blobs, whatever `--data` takes; `samples` of them (None: all) calibrate.
-    table: scales from before; then nothing is calibrated.
+    table: scales from before, or their file; then nothing is calibrated.
     judge: other data, to compare with the float network on; without it some of `data` is held
     back from calibration for that. labels: of `judge`, or else of `data`; with them the score has
     accuracies, those of `output` where there are several.
@@ -118,13 +118,14 @@ def compile(
     sources: files whose hashes the model should name. Raises DemitasseError on bad input; then
     nothing is written.
     """
-    path = Path(path)
-    _check(path, precision, data, table)
+    path, preprocess = Path(path), preprocess or Preprocess()
     check_weights(graph)
+    if isinstance(table, str | os.PathLike):
+        table = complete_table(open_table(Path(table), graph), graph, data, preprocess, quiet)
+    _check(path, precision, data, table)
     if table is not None:
         equalized = is_equalized(table.tensors)
     folded = fold(graph, equalized and precision != "fp32")
-    preprocess = preprocess or Preprocess()
     images = _images(data, labels, judge)
     with float_model(folded) as reference:
         calibrated = 0

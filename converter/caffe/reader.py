@@ -44,7 +44,8 @@ def load_caffe(
         caffemodel: the weights, binary or HDF5. Without them nodes have empty weights, except
             where the text's fillers are constant or bilinear.
         input_shapes: shapes by input name, in place of those that the text gives.
-        outputs: blobs to compute, `name` or `name@layer`; all that nobody reads by default.
+        outputs: blobs to compute, `name` or `name@layer` (one may stand alone); all that nobody
+            reads by default.
         plugins: Python files that register readers with `@caffe_layer`.
         phase, level, stages: the state that include and exclude rules are matched against.
         dialect: the fork that the net was made for, where a layer type has several meanings.
@@ -67,7 +68,7 @@ def load_caffe(
     wiring = wire(layers, problems)
     if outputs is not None:
         with problems.collect():
-            select(wiring, outputs)
+            select(wiring, [outputs] if isinstance(outputs, str) else outputs)
     _refuse_unknown_types(wiring, known, problems)
     shapes = _input_shapes(wiring, input_shapes or {}, problems)
     weights = None if caffemodel is None else Path(caffemodel)

@@ -274,3 +274,12 @@ def test_a_value_under_two_names_is_two_outputs(precision: str, tmp_path: Path) 
     for name in ("left", "abs", "right"):
         np.testing.assert_allclose(found[name], np.abs(x), atol=0.01)
     np.testing.assert_allclose(found["sum"], x + np.abs(x), atol=0.02)
+
+
+def test_a_table_may_be_a_file(graph: Graph, digits: dict[str, np.ndarray], tmp_path: Path) -> None:
+    first, second, other = (tmp_path / f"{name}.demi" for name in ("first", "second", "other"))
+    info = demitasse.compile(graph, first, data=digits["calibration"], preprocess=PREPROCESS)
+    assert info.table_path is not None
+    demitasse.compile(graph, second, table=info.table_path, preprocess=PREPROCESS)
+    demitasse.compile(graph, other, table=str(info.table_path), preprocess=PREPROCESS)
+    assert first.read_bytes() == second.read_bytes() == other.read_bytes()

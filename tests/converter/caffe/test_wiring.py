@@ -117,6 +117,7 @@ def test_chosen_outputs_prune_the_rest(load) -> None:
     assert graph.outputs == ("d", "c@c")
     assert graph.inputs == ("data",)
     assert [node.name for node in graph.nodes] == ["c", "r", "d"]
+    assert load(text, outputs="c@c").outputs == ("c@c",)
 
 
 def test_unknown_output(load) -> None:
