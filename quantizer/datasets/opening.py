@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias, Union
 
@@ -45,6 +45,11 @@ def open_dataset(spec: DataSpec, labels: DataSpec | None = None) -> Dataset:
 def _open_source(spec: DataSpec) -> tuple[Source, np.ndarray | None]:
     if isinstance(spec, np.ndarray):
         return array_source(spec), None
+    if isinstance(spec, Mapping):
+        raise DataError(
+            f"data by input ({', '.join(map(str, spec))}); samples are for one input",
+            remedy="give the array alone",
+        )
     if not isinstance(spec, (str, os.PathLike)):
         return list_source([np.asarray(array) for array in spec]), None
     path, key = split_key(spec)

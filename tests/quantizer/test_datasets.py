@@ -270,6 +270,11 @@ def test_bad_lists_of_arrays() -> None:
         open_dataset([RGB[0], RGB[0].astype(np.int32)])
 
 
+def test_data_by_input_is_refused_by_name() -> None:
+    with pytest.raises(DataError, match=r"data by input \(left, right\)"):
+        open_dataset({"left": np.zeros((2, 1, 3, 3)), "right": np.zeros((2, 1, 3, 3))})
+
+
 def test_mnist_as_it_is_distributed(models_dir: Path) -> None:
     folder = models_dir / "data" / "mnist"
     data = open_dataset(folder / "t10k-images-idx3-ubyte.gz", folder / "t10k-labels-idx1-ubyte.gz")
