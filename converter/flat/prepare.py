@@ -73,12 +73,12 @@ def _before_flatten(name: str, tensors: dict[str, Tensor], producers: dict[str, 
 
 def _copy_passed_through(graph: Graph) -> Graph:
     """An output that is an input (a net that only copies) becomes a tensor of its own."""
-    nodes, tensors, outputs = list(graph.nodes), dict(graph.tensors), []
-    for name in graph.outputs:
+    nodes, tensors, blobs, outputs = list(graph.nodes), dict(graph.tensors), dict(graph.blobs), []
+    for key, name in graph.output_keys().items():
         if name in graph.inputs:
             copy = f"{HIDDEN}{name}.copy"
             tensors[copy] = replace(tensors[name], name=copy)
             nodes.append(Node(copy, Reshape(tensors[name].shape), (name,), (copy,)))
-            name = copy
+            blobs[key] = name = copy
         outputs.append(name)
-    return replace(graph, nodes=tuple(nodes), tensors=tensors, outputs=tuple(outputs))
+    return replace(graph, nodes=tuple(nodes), tensors=tensors, blobs=blobs, outputs=tuple(outputs))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support import naive
 
 from demitasse.converter.graph import Graph, Node, Quantization, Tensor
-from demitasse.converter.ops import Eltwise, Lookup, Lrn, Operator, Pool2d, Rescale
+from demitasse.converter.ops import Eltwise, Identity, Lookup, Lrn, Operator, Pool2d, Rescale
 from demitasse.quantizer.reference import run_integer
 
 RANGE = {"int8": (-128, 127), "int16": (-32768, 32767)}
@@ -202,3 +202,12 @@ def test_lrn(dtype: str, seed: int, region: str, size: int) -> None:
         factor = naive.lrn_factor(table.tolist(), bits, total)
         steps = naive.rq(int(d[at]) * factor, *(int(constants[key]) for key in KEYS))
         assert found[at] == bench.bounded(steps)
+
+
+def test_an_output_that_is_an_input() -> None:
+    x = Tensor("x", (1, 2), "int8", Quantization(0.5, 1))
+    y = Tensor("y", (1, 2), "int8", Quantization(0.5, 1))
+    nodes = (Node("copy", Identity(), ("x",), ("y",)),)
+    graph = Graph(nodes, {"x": x, "y": y}, ("x",), ("y",), {"x": "x", "y": "y"})
+    found = run_integer(graph, {"x": np.array([[1.0, -2.5]], np.float32)})
+    assert {key: value.tolist() for key, value in found.items()} == {"y": [[3, -4]]}
