@@ -137,12 +137,13 @@ def test_pooling_check_refuses(library: ctypes.CDLL) -> None:
         return made
 
     assert call().check(library) == 0
-    assert call(opcode=POOL_MAX).check(library) == 0
+    assert call(opcode=POOL_MAX, table=()).check(library) == 0
     wrong = [
         call((6, k, s, p, 4)) for k, s, p in [(0, 2, 1), (3, 0, 1), (3, 2**31, 1), (3, 2, 2**31)]
     ]
     wrong += [call(table=(9, 1, 0, 1)), call(table=()), call(low=-129), call(channels=8)]
-    wrong += [call(table=(9, 1, 32, 1, 6, 1, 0, 1, 4, 1, 0, 1)), call(opcode=POOL_MAX, zero=1)]
+    wrong += [call(table=(9, 1, 32, 1, 6, 1, 0, 1, 4, 1, 0, 1)), call(opcode=POOL_MAX)]
+    wrong += [call(opcode=POOL_MAX, table=(), zero=1)]
     for bad in wrong:
         assert bad.check(library) == OPERATOR
     short = call()

@@ -101,7 +101,8 @@ static int pool_has_divisors(const pool_job *job) {
 
 static dmt_status pool_max_check(const dmt_call *call) {
   const dmt_view *x = &call->in[0], *y = &call->out;
-  int good = pool_geometry_ok(call) && x->zero_point == y->zero_point && x->scale == y->scale;
+  int good = pool_geometry_ok(call) && x->zero_point == y->zero_point && x->scale == y->scale &&
+             dmt_word(call, 28) == 0;
   return good ? DMT_OK : DMT_E_OPERATOR;
 }
 
@@ -110,10 +111,10 @@ static dmt_status pool_average_check(const dmt_call *call) {
   if (!pool_geometry_ok(call)) {
     return DMT_E_OPERATOR;
   }
-  if (call->dtype == DMT_F32) {
-    return DMT_OK;
-  }
   uint32_t count = dmt_word(call, 28);
+  if (call->dtype == DMT_F32) {
+    return count == 0 ? DMT_OK : DMT_E_OPERATOR;
+  }
   if (count > UINT32_MAX / 4 || !dmt_has_arrays(call, dmt_word(call, 24), 1, 4 * count) ||
       !dmt_is_range(dmt_signed(call, 32), dmt_signed(call, 36), call->dtype)) {
     return DMT_E_OPERATOR;
