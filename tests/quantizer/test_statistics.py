@@ -2,6 +2,7 @@
 
 import itertools
 import struct
+import time
 from fractions import Fraction
 from pathlib import Path
 
