@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from demitasse.converter.flat.format import ITEM_SIZES, Opcode
@@ -81,12 +80,6 @@ def summarise_model(model: ModelFile) -> Summary:
 
     totals = (sum(row.macs for row in rows), sum(row.parameters for row in rows))
     return Summary(rows, shapes(model.inputs), shapes(model.outputs), *totals)
-
-
-def used_dtypes(model: ModelFile) -> Iterable[str]:
-    """The number types that a model computes in, the most frequent first."""
-    found = [operator.dtype for operator in model.operators]
-    return sorted(set(found), key=lambda dtype: (-found.count(dtype), dtype))
 
 
 def precision(model: ModelFile) -> str:

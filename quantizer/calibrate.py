@@ -7,7 +7,6 @@ puts together. Statistics add up exactly, so all of these give the same bytes.
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -200,8 +199,3 @@ def _results(futures: Mapping[Any, int], advance: Callable[[int], Any]) -> Itera
     for future in as_completed(futures):
         yield statistics.from_bytes(future.result())
         advance(futures[future])
-
-
-def default_workers() -> int:
-    """Processes worth starting here: one for each processor that we may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

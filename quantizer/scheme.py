@@ -8,7 +8,6 @@ import numpy as np
 
 INT8_RANGE = (-128, 127)
 RANGES = {"int8": INT8_RANGE, "int16": (-32768, 32767)}
-SYMMETRIC_LEVELS = {"int8": 127, "int16": 32767}
 
 # The smallest scale: its inverse is far inside float32.
 MIN_SCALE = 2.0**-100
