@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 import demitasse
 from demitasse.converter.evaluate import check_weights
+from demitasse.converter.files import write_whole
 from demitasse.converter.flat import FlatInfo, parse_model, serialise
 from demitasse.converter.graph import Graph
 from demitasse.converter.passes import optimize, single_sample
@@ -27,7 +28,6 @@ from demitasse.quantizer import stored
 from demitasse.quantizer.calibrate import DEFAULT_COUNT, collect
 from demitasse.quantizer.datasets import Dataset, DataSpec, open_dataset
 from demitasse.quantizer.feed import feed_for
-from demitasse.quantizer.files import write_file
 from demitasse.quantizer.ncnn_table import read_ncnn, write_ncnn
 from demitasse.quantizer.preprocess import Preprocess
 from demitasse.quantizer.quantize import quantize
@@ -145,8 +145,8 @@ def compile(
         memory = Model.open(model, kernels="generic").memory  # as on the device
     table_path = None if table is None else path.with_suffix(".dtable")
     if table is not None and table_path is not None:
-        write_file(table_path, to_text(table).encode())
-    write_file(path, content)
+        write_whole(table_path, [to_text(table).encode()])
+    write_whole(path, [content])
     return CompileInfo(
         path,
         table_path,

@@ -1,15 +1,15 @@
-"""Whole files or none, and the same bytes for the same content."""
+"""Reading whole files, and archives with the same bytes for the same content."""
 
 from __future__ import annotations
 
 import io
-import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
+from demitasse.converter.files import write_whole
 from demitasse.errors import DataError
 
 LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip file can tell
@@ -23,20 +23,9 @@ def read_file(path: Path) -> bytes:
         raise DataError(f"cannot be read ({error.strerror})", file=path) from error
 
 
-def write_file(path: Path, content: bytes) -> None:
-    """Write aside, then rename: a reader never sees half a file, nor does a failure leave one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise DataError(f"cannot be written ({error.strerror})", file=path) from error
-
-
 def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write an `.npz`, uncompressed: equal arrays give equal bytes."""
-    write_file(path, npz_bytes(arrays))
+    write_whole(path, [npz_bytes(arrays)])
 
 
 def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
+from demitasse.converter.files import write_whole
 from demitasse.converter.graph import Graph, Node
 from demitasse.converter.ops.conv import Conv2d, InnerProduct
 from demitasse.errors import DataError
-from demitasse.quantizer.files import read_file, write_file
+from demitasse.quantizer.files import read_file
 from demitasse.quantizer.table import ScaleTable, TensorScale, float32
 
 LEVELS = 127
@@ -29,7 +30,7 @@ MAX_KEY = 255
 
 def write_ncnn(table: ScaleTable, graph: Graph, path: Path) -> None:
     """Write the table of a folded graph."""
-    write_file(path, to_ncnn(table, graph).encode())
+    write_whole(path, [to_ncnn(table, graph).encode()])
 
 
 def read_ncnn(path: Path, graph: Graph) -> ScaleTable:

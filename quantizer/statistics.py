@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from demitasse.converter.files import write_whole
 from demitasse.errors import DataError
-from demitasse.quantizer.files import npz_bytes, read_file, write_file
+from demitasse.quantizer.files import npz_bytes, read_file
 
 BINS = 1 << 16
 INF, NAN, SIGN = 0x7F80, 0x7FC0, 0x8000
@@ -308,7 +309,7 @@ def _unpack(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Stat
 
 def save(stats: Statistics, path: Path) -> None:
     """Write a `.dstat` file."""
-    write_file(path, to_bytes(stats))
+    write_whole(path, [to_bytes(stats)])
 
 
 def load(path: Path) -> Statistics:

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from demitasse.converter.files import write_whole
 from demitasse.errors import DataError
-from demitasse.quantizer.files import read_file, write_file
+from demitasse.quantizer.files import read_file
 from demitasse.quantizer.scheme import RANGES, activation_scale
 from demitasse.quantizer.statistics import Statistics, TensorStatistics
 from demitasse.quantizer.thresholds import DEFAULT_METHOD, Range, find_range
@@ -118,7 +119,7 @@ def float32(value: float) -> float:
 
 def write_table(table: ScaleTable, path: Path) -> None:
     """Write a `.dtable`."""
-    write_file(path, to_text(table).encode())
+    write_whole(path, [to_text(table).encode()])
 
 
 def read_table(path: Path) -> ScaleTable:

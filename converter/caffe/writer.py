@@ -8,8 +8,6 @@ shape = 7), and because a blob then goes from its array to the file without bein
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from demitasse.errors import DemitasseError, UnsupportedError, WeightsError
+from demitasse.converter.files import write_whole
+from demitasse.errors import UnsupportedError, WeightsError
 
 _MAX_BYTES = 2**31 - 1  # protobuf refuses larger messages, and so does Caffe
 
@@ -39,7 +38,7 @@ def write_caffemodel(path: str | Path, layers: Iterable[WeightLayer], name: str 
 
     The file is written beside `path` and renamed when it is complete. The same layers give the
     same bytes. Raises UnsupportedError where the file would exceed protobuf's 2 GiB, WeightsError
-    where a blob holds no real numbers, DemitasseError where `path` cannot be written.
+    where a blob holds no real numbers, DataError where `path` cannot be written.
     """
     path = Path(path)
     chunks: list[bytes | memoryview] = []
@@ -54,10 +53,7 @@ def write_caffemodel(path: str | Path, layers: Iterable[WeightLayer], name: str 
             file=path,
             remedy="split the network or save it in another format",
         )
-    try:
-        _replace(path, chunks)
-    except OSError as error:
-        raise DemitasseError(f"cannot write: {error.strerror or error}", file=path) from error
+    write_whole(path, chunks)
 
 
 def _layer(layer: WeightLayer, path: Path) -> Iterator[bytes | memoryview]:
@@ -107,16 +103,3 @@ def _varint(value: int) -> bytes:
         groups.append(value & 0x7F | 0x80)
         value >>= 7
     return bytes([*groups, value])
-
-
-def _replace(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
-    """Write aside in the same folder, then rename: `path` never holds half a file."""
-    handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.writelines(chunks)
-        os.chmod(aside, 0o644)
-        os.replace(aside, path)
-    except BaseException:
-        os.unlink(aside)
-        raise

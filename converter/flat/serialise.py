@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import struct
-import tempfile
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from demitasse.converter.files import write_whole
 from demitasse.converter.flat import format as f
 from demitasse.converter.flat.blobs import Sections
 from demitasse.converter.flat.lower import Operand, Program, lower
@@ -71,18 +71,12 @@ def write_model(
     preprocess: Sequence[InputPreprocess] = (),
     metadata: Mapping[str, object] | None = None,
 ) -> FlatInfo:
-    """Serialise an optimized (float or integer) graph into a file, whole or not at all."""
+    """Serialise an optimized (float or integer) graph into a file, whole or not at all.
+
+    Raises DataError where it cannot be written, UnsupportedError naming what the runtime lacks.
+    """
     data, info = serialise(graph, preprocess=preprocess, metadata=metadata)
-    path = Path(path)
-    handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(aside, 0o644)
-        os.replace(aside, path)
-    except BaseException:
-        Path(aside).unlink(missing_ok=True)
-        raise
+    write_whole(Path(path), [data])
     return info
 
 
