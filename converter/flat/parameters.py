@@ -30,7 +30,6 @@ from demitasse.converter.ops import (
     Softmax,
     Tanh,
 )
-from demitasse.converter.ops.pool import spans
 
 REQUANTIZE = ("multiplier", "left", "right")
 NEGATIVE = tuple(f"negative_{key}" for key in REQUANTIZE)
@@ -148,17 +147,6 @@ def _pool(step: Step, sections: Sections) -> bytes:
         divisors, count = sections.arrays([table.ravel()], table.size), len(table)
         low, high = int(w["low"]), int(w["high"])
     return struct.pack("<8Iii", *kernel, *stride, *pads, divisors, count, low, high)
-
-
-def divisor_areas(op: Pool2d, shape: tuple[int, ...]) -> list[int]:
-    """Every divisor that an average pooling of this input shape uses, ascending."""
-    (_, _, oh, ow), *_ = op.infer_shapes([shape], {})
-    kernel, stride, pads = op.window(shape)
-    lengths = [
-        {length for _, _, length in spans(size, out, k, s, p)}
-        for size, out, k, s, p in zip(shape[2:], (oh, ow), kernel, stride, pads, strict=True)
-    ]
-    return sorted({height * width for height in lengths[0] for width in lengths[1]})
 
 
 def _eltwise(step: Step, sections: Sections) -> bytes:

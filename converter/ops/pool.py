@@ -51,6 +51,13 @@ class Pool2d(Operator):
             spatial.append(out)
         return ((*inputs[0][:2], *spatial),)
 
+    def divisors(self, shape: Shape) -> list[int]:
+        """Every divisor that averaging an input of this shape uses, ascending."""
+        (_, _, *out), *_ = self.infer_shapes([shape], {})
+        axes = zip(shape[2:], out, *self.window(shape), strict=True)
+        rows, columns = ({length for *_, length in spans(*axis)} for axis in axes)
+        return sorted({height * width for height in rows for width in columns})
+
     def reference(self, inputs: Sequence[np.ndarray], weights: Arrays) -> tuple[np.ndarray, ...]:
         x = inputs[0]
         (shape,) = self.infer_shapes([x.shape], weights)

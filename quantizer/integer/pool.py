@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from demitasse.converter.flat.parameters import divisor_areas
 from demitasse.converter.ops import Pool2d
 from demitasse.converter.ops.pool import spans
 from demitasse.quantizer.integer.base import Built, Call, Site, clamp_weights, quantization
@@ -22,7 +21,7 @@ def build_pool(site: Site) -> Built | None:
     x, y = quantization(site.inputs[0]), quantization(site.output)
     largest = largest_input(x.zero_point, site.precision)
     rows = []
-    for area in divisor_areas(op, site.inputs[0].shape):
+    for area in op.divisors(site.inputs[0].shape):
         if area <= 0:  # an empty window, whose sum is 0
             continue
         if area * largest >= 2**31:
