@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,12 +15,8 @@ Pair = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Conv2d(Operator):
-    """2-D convolution (cross-correlation). Inputs: x (N, C, H, W).
-
-    Weights: weight (O, C/groups, kh, kw), bias (O,) optional, slope where PReLU is fused.
-    pads: top, left, bottom, right, zeros. The output size rounds down.
-    """
+class _Windowed(Operator):
+    """What convolution and deconvolution both have. pads: top, left, bottom, right, zeros."""
 
     channels: int
     kernel: Pair
@@ -33,6 +29,20 @@ class Conv2d(Operator):
     def required_weights(self, inputs: int) -> tuple[str, ...]:
         return ("weight", "slope") if isinstance(self.activation, PRelu) else ("weight",)
 
+    def _axes(self, h: int, w: int) -> Iterator[tuple[int, int, int, int, int, int]]:
+        """Size, kernel, stride, dilation, pad before and pad after of each spatial axis."""
+        before, after = self.pads[:2], self.pads[2:]
+        return zip((h, w), self.kernel, self.stride, self.dilation, before, after, strict=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Conv2d(_Windowed):
+    """2-D convolution (cross-correlation). Inputs: x (N, C, H, W).
+
+    Weights: weight (O, C/groups, kh, kw), bias (O,) optional, slope where PReLU is fused.
+    The output size rounds down.
+    """
+
     def infer_shapes(self, inputs: Sequence[Shape], weights: Arrays) -> tuple[Shape, ...]:
         require(len(inputs[0]) == 4, f"convolution needs a 4-D input, found shape {inputs[0]}")
         n, c, h, w = inputs[0]
@@ -41,15 +51,7 @@ class Conv2d(Operator):
         )
         _check_groups(c, self.channels, self.groups)
         spatial = []
-        for size, k, s, d, before, after in zip(
-            (h, w),
-            self.kernel,
-            self.stride,
-            self.dilation,
-            self.pads[:2],
-            self.pads[2:],
-            strict=True,
-        ):
+        for size, k, s, d, before, after in self._axes(h, w):
             free = size + before + after - (d * (k - 1) + 1)
             require(
                 free >= 0,
@@ -80,23 +82,12 @@ class Conv2d(Operator):
 
 
 @dataclass(frozen=True, slots=True)
-class Deconv2d(Operator):
+class Deconv2d(_Windowed):
     """Transposed convolution. Inputs: x (N, C, H, W).
 
     Weights: weight (C, O/groups, kh, kw), bias (O,) optional, slope where PReLU is fused.
     Output size: stride * (in - 1) + dilation * (k - 1) + 1 - pads.
     """
-
-    channels: int
-    kernel: Pair
-    stride: Pair = (1, 1)
-    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
-    dilation: Pair = (1, 1)
-    groups: int = 1
-    activation: Activation | None = None
-
-    def required_weights(self, inputs: int) -> tuple[str, ...]:
-        return ("weight", "slope") if isinstance(self.activation, PRelu) else ("weight",)
 
     def infer_shapes(self, inputs: Sequence[Shape], weights: Arrays) -> tuple[Shape, ...]:
         require(len(inputs[0]) == 4, f"deconvolution needs a 4-D input, found shape {inputs[0]}")
@@ -106,15 +97,7 @@ class Deconv2d(Operator):
         )
         _check_groups(c, self.channels, self.groups)
         spatial = []
-        for size, k, s, d, before, after in zip(
-            (h, w),
-            self.kernel,
-            self.stride,
-            self.dilation,
-            self.pads[:2],
-            self.pads[2:],
-            strict=True,
-        ):
+        for size, k, s, d, before, after in self._axes(h, w):
             out = s * (size - 1) + d * (k - 1) + 1 - before - after
             require(out > 0, f"deconvolution pads ({before}, {after}) leave no output")
             spatial.append(out)
