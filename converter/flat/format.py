@@ -59,6 +59,22 @@ class Opcode(IntEnum):
     COPY = 14
     QUANTIZE = 15
     DEQUANTIZE = 16
+    CONSTANT = 17
+    GATHER = 18
+    EMBED = 19
+    REDUCE = 20
+    ARGMAX = 21
+    MVN = 22
+    NORMALIZE = 23
+    RESIZE = 24
+    POOL_MASK = 25
+    UNPOOL = 26
+    LSTM = 27
+    RNN = 28
+    DETECTION = 29
+    YOLO = 30
+    ROI_POOL = 31
+    PSROI_POOL = 32
 
 
 def round_up(n: int, multiple: int) -> int:

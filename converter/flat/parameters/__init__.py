@@ -1,0 +1,43 @@
+"""The parameter record of each opcode, float32 and integer (FORMAT.md, Opcodes)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from demitasse.converter.flat.blobs import Sections
+from demitasse.converter.flat.format import Opcode
+from demitasse.converter.flat.lower import Step
+from demitasse.converter.flat.parameters.conv import convolution
+from demitasse.converter.flat.parameters.elementwise import eltwise, lookup, rescale, scale, unary
+from demitasse.converter.flat.parameters.norm import lrn, softmax
+from demitasse.converter.flat.parameters.pool import pool
+
+
+def encode(step: Step, sections: Sections) -> bytes:
+    """The step's parameter record; its arrays go to `sections`."""
+    return ENCODERS[step.opcode](step, sections)
+
+
+def nothing(step: Step, sections: Sections) -> bytes:
+    """No parameters."""
+    return b""
+
+
+ENCODERS: dict[Opcode, Callable[[Step, Sections], bytes]] = {
+    Opcode.CONV: convolution,
+    Opcode.DECONV: convolution,
+    Opcode.POOL_MAX: pool,
+    Opcode.POOL_AVERAGE: pool,
+    Opcode.SUM: eltwise,
+    Opcode.PROD: eltwise,
+    Opcode.MAX: eltwise,
+    Opcode.RESCALE: rescale,
+    Opcode.LOOKUP: lookup,
+    Opcode.UNARY: unary,
+    Opcode.SCALE: scale,
+    Opcode.LRN: lrn,
+    Opcode.SOFTMAX: softmax,
+    Opcode.COPY: nothing,
+    Opcode.QUANTIZE: nothing,
+    Opcode.DEQUANTIZE: nothing,
+}
