@@ -13,6 +13,7 @@ from demitasse.converter.ops.activation import (
     Unary,
 )
 from demitasse.converter.ops.base import Operator
+from demitasse.converter.ops.constant import Constant
 from demitasse.converter.ops.conv import Conv2d, Deconv2d, InnerProduct
 from demitasse.converter.ops.eltwise import Eltwise
 from demitasse.converter.ops.norm import BatchNorm, Bias, Lrn, Scale, Softmax
@@ -27,6 +28,7 @@ __all__ = [
     "Bias",
     "Clip",
     "Concat",
+    "Constant",
     "Conv2d",
     "Crop",
     "Deconv2d",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
+from typing import ClassVar
 
 import numpy as np
 
@@ -19,6 +20,12 @@ class Operator:
     """
 
     __slots__ = ()
+
+    shape_only: ClassVar[bool] = False  # the outputs depend on the inputs' shapes alone
+
+    def per_sample(self, shapes: Sequence[Shape]) -> bool:
+        """Whether output sample n depends on input sample n alone, given the inputs' shapes."""
+        return True
 
     def infer_shapes(self, inputs: Sequence[Shape], weights: Arrays) -> tuple[Shape, ...]:
         """Shapes of the outputs. Raises ShapeError where Caffe would refuse."""
@@ -47,6 +54,11 @@ def canonical_axis(axis: int, rank: int) -> int:
     """Caffe's axis rule: negative axes count from the end."""
     require(-rank <= axis < rank, f"axis {axis} is outside a blob of {rank} axes")
     return axis % rank
+
+
+def off_batch(axis: int, rank: int) -> bool:
+    """Whether an axis is another than the first, which holds the samples."""
+    return axis % rank != 0
 
 
 def count(shape: Shape) -> int:

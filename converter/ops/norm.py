@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from demitasse.converter.graph import Arrays, Shape
-from demitasse.converter.ops.base import Operator, canonical_axis, require
+from demitasse.converter.ops.base import Operator, canonical_axis, off_batch, require
 from demitasse.converter.ops.pool import Pool2d
 
 
@@ -51,6 +51,9 @@ class Scale(Operator):
 
     axis: int = 1
 
+    def per_sample(self, shapes: Sequence[Shape]) -> bool:
+        return off_batch(self.axis, len(shapes[0])) or len(shapes) == 2
+
     def required_weights(self, inputs: int) -> tuple[str, ...]:
         return ("scale",) if inputs == 1 else ()
 
@@ -74,6 +77,9 @@ class Bias(Operator):
     """x + bias, spanning axes axis ... of x. Weights: bias, or the second input is the bias."""
 
     axis: int = 1
+
+    def per_sample(self, shapes: Sequence[Shape]) -> bool:
+        return off_batch(self.axis, len(shapes[0])) or len(shapes) == 2
 
     def required_weights(self, inputs: int) -> tuple[str, ...]:
         return ("bias",) if inputs == 1 else ()
@@ -127,6 +133,9 @@ class Softmax(Operator):
     """exp(x - max) / sum along `axis`."""
 
     axis: int = 1
+
+    def per_sample(self, shapes: Sequence[Shape]) -> bool:
+        return off_batch(self.axis, len(shapes[0]))
 
     def infer_shapes(self, inputs: Sequence[Shape], weights: Arrays) -> tuple[Shape, ...]:
         canonical_axis(self.axis, len(inputs[0]))

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from demitasse.converter.graph import Arrays, Shape
-from demitasse.converter.ops.base import Operator, canonical_axis, count, require
+from demitasse.converter.ops.base import Operator, canonical_axis, count, off_batch, require
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,9 @@ class Concat(Operator):
     """Join inputs along `axis`."""
 
     axis: int = 1
+
+    def per_sample(self, shapes: Sequence[Shape]) -> bool:
+        return off_batch(self.axis, len(shapes[0]))
 
     def infer_shapes(self, inputs: Sequence[Shape], weights: Arrays) -> tuple[Shape, ...]:
         axis = canonical_axis(self.axis, len(inputs[0]))
@@ -74,6 +77,9 @@ class Slice(Operator):
             )
             edges = list(range(0, size + 1, size // self.parts))
         return list(pairwise(edges))
+
+    def per_sample(self, shapes: Sequence[Shape]) -> bool:
+        return off_batch(self.axis, len(shapes[0]))
 
     def infer_shapes(self, inputs: Sequence[Shape], weights: Arrays) -> tuple[Shape, ...]:
         axis = canonical_axis(self.axis, len(inputs[0]))
@@ -159,6 +165,9 @@ class Permute(Operator):
         )
         return (*self.order, *(a for a in range(rank) if a not in self.order))
 
+    def per_sample(self, shapes: Sequence[Shape]) -> bool:
+        return self.full_order(len(shapes[0]))[0] == 0
+
     def infer_shapes(self, inputs: Sequence[Shape], weights: Arrays) -> tuple[Shape, ...]:
         return (tuple(inputs[0][a] for a in self.full_order(len(inputs[0]))),)
 
@@ -197,6 +206,9 @@ class Crop(Operator):
             )
             window.append(slice(offset, offset + reference[i]))
         return tuple(window)
+
+    def per_sample(self, shapes: Sequence[Shape]) -> bool:
+        return off_batch(self.axis, len(shapes[0]))
 
     def infer_shapes(self, inputs: Sequence[Shape], weights: Arrays) -> tuple[Shape, ...]:
         return (tuple(s.stop - s.start for s in self.window(inputs[0], inputs[1])),)

@@ -4,10 +4,18 @@ from demitasse.converter.graph import Graph
 from demitasse.converter.passes.activation import fuse_activations
 from demitasse.converter.passes.affine import fold_affine
 from demitasse.converter.passes.batch import single_sample
+from demitasse.converter.passes.constants import fold_constants
 from demitasse.converter.passes.identity import drop_identities
 from demitasse.converter.passes.layout import cancel_layout
 
-PASSES = (single_sample, drop_identities, fold_affine, fuse_activations, cancel_layout)
+PASSES = (
+    fold_constants,
+    single_sample,
+    drop_identities,
+    fold_affine,
+    fuse_activations,
+    cancel_layout,
+)
 
 
 def optimize(graph: Graph) -> Graph:
@@ -22,6 +30,7 @@ __all__ = [
     "cancel_layout",
     "drop_identities",
     "fold_affine",
+    "fold_constants",
     "fuse_activations",
     "optimize",
     "single_sample",

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from demitasse.converter.graph import Graph, Node, Shape, infer
-from demitasse.converter.ops import Concat, Crop, Permute, Scale, Slice, Softmax
-from demitasse.converter.ops.norm import Bias
+from demitasse.converter.graph import Graph, Node, infer
+from demitasse.converter.ops import Constant
 from demitasse.errors import ShapeError
 
 
@@ -19,27 +18,18 @@ def single_sample(graph: Graph) -> Graph:
     except ShapeError:
         return graph
     keeps = all(
-        _keeps_batch(node, graph.shapes(node.inputs))
-        and all(
-            batch[0] in batches and one[0] == 1 and batch[1:] == one[1:]
-            for batch, one in zip(
-                graph.shapes(node.outputs), single.shapes(node.outputs), strict=True
-            )
-        )
-        for node in graph.nodes
+        isinstance(node.op, Constant) or _keeps_batch(node, graph, single) for node in graph.nodes
     )
     return single if keeps else graph
 
 
-def _keeps_batch(node: Node, shapes: tuple[Shape, ...]) -> bool:
-    """Whether output sample n depends on input sample n alone."""
-    op, rank = node.op, len(shapes[0])
-    if any(not shape for shape in shapes):
+def _keeps_batch(node: Node, graph: Graph, single: Graph) -> bool:
+    """Whether the node does to one sample what it does to each of many."""
+    inputs = graph.shapes(node.inputs)
+    if any(not shape for shape in inputs) or not node.op.per_sample(inputs):
         return False
-    if isinstance(op, Permute):
-        return op.full_order(rank)[0] == 0
-    if isinstance(op, Scale | Bias):
-        return op.axis % rank != 0 or len(node.inputs) == 2
-    if isinstance(op, Concat | Slice | Softmax | Crop):
-        return op.axis % rank != 0
-    return True
+    many = graph.tensors[graph.inputs[0]].shape[:1]
+    return all(
+        batch == (*many, *one[1:]) and one[:1] == (1,)
+        for batch, one in zip(graph.shapes(node.outputs), single.shapes(node.outputs), strict=True)
+    )
