@@ -66,6 +66,8 @@ class Builder:
         self.nodes: list[Node] = []
         self.tensors: dict[str, Tensor] = {}
         self.shared: dict[str, np.ndarray] = {}
+        self.made: dict[str, tuple[Node, ...]] = {}  # by the step's name
+        self.expected: dict[str, dict[str, Shape]] = {}  # shapes of the blobs, likewise
         self.names = Names()
 
     def build(self, wiring: Wiring, input_shapes: Mapping[str, Shape]) -> None:
@@ -85,9 +87,11 @@ class Builder:
                 self._note_missing(step.layer, entry)
                 continue
             context = Context(self, step, repeats[step.layer.name] > 1)
+            done = len(self.nodes)
             with self.problems.collect(step.layer.name, step.layer.line):
                 entry.read(context)
                 context.finish()
+            self.made[step.name] = tuple(self.nodes[done:])
 
     def missing(self, layer: Layer) -> None:
         """Report a layer without weights, if there is a file that should have them."""
@@ -206,6 +210,7 @@ class Context:
         that is an error. Raises WeightsError where number or shapes differ from what is expected.
         """
         stored = self.arrays()
+        self._builder.expected[self.name] = {key: blob.shape for key, blob in expected.items()}
         if stored and len(stored) != len(expected):
             raise WeightsError(
                 f"expected {len(expected)} blobs ({', '.join(expected)}), found {len(stored)} "

@@ -20,7 +20,7 @@ class Problems:
     def __init__(self, file: Path, strict: bool = False) -> None:
         self.file = file
         self.strict = strict
-        self._errors: list[DemitasseError] = []
+        self.errors: list[DemitasseError] = []
         self._remarks: dict[tuple[str, str], list[DemitasseError]] = {}
 
     @contextmanager
@@ -37,7 +37,7 @@ class Problems:
             error.line = line if error.line is None else error.line
         if error.layer is None:
             error.layer = layer
-        self._errors.append(error)
+        self.errors.append(error)
 
     def remark(
         self, message: str, *, line: int, layer: str | None = None, kind: str = "", note: str = ""
@@ -48,19 +48,36 @@ class Problems:
 
     def raise_all(self) -> None:
         """Raise what was collected, as one error; else give the remarks as warnings."""
-        remarks = [_grouped(group) for group in self._remarks.values()]
-        errors = [*self._errors, *(remarks if self.strict else [])]
+        errors = self.everything()
         if errors:
             raise _joined(errors, self.file)
-        for remark in remarks:
-            warnings.warn(str(remark), DemitasseWarning, stacklevel=3)
+        self.warn()
+
+    def everything(self) -> list[DemitasseError]:
+        """The errors, and with `strict` the remarks too."""
+        return [*self.errors, *(self._grouped() if self.strict else [])]
+
+    def warn(self) -> None:
+        """Give the remarks as warnings."""
+        for remark in self._grouped():
+            warnings.warn(str(remark), DemitasseWarning, stacklevel=4)
         self._remarks.clear()
+
+    def _grouped(self) -> list[DemitasseError]:
+        return [_grouped(group) for group in self._remarks.values()]
 
 
 def _grouped(group: list[DemitasseError]) -> DemitasseError:
-    if len(group) > 1:
-        group[0].message += f" (and {len(group) - 1} more)"
-    return group[0]
+    first = group[0]
+    if len(group) == 1:
+        return first
+    return ParseError(
+        f"{first.message} (and {len(group) - 1} more)",
+        file=first.file,
+        line=first.line,
+        layer=first.layer,
+        remedy=first.remedy,
+    )
 
 
 def _joined(errors: list[DemitasseError], file: Path) -> DemitasseError:

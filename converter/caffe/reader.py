@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
@@ -23,6 +24,16 @@ PathName = str | PathLike[str]
 NET_FIELDS = {"name", "layer", "layers", "input", "input_dim", "input_shape", "state"}
 NET_FIELDS |= {"force_backward", "debug_info"}  # no effect on inference
 DIALECTS = ("bvlc", "ssd", "nvidia", "intel", "segnet", "pspnet", "yolo")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A network as far as it could be read, and what is wrong with it."""
+
+    graph: Graph
+    wiring: Wiring
+    builder: Builder
+    problems: Problems
 
 
 def load_caffe(
@@ -55,6 +66,36 @@ def load_caffe(
         DemitasseError: everything that is wrong with the input, in one error; ParseError,
             UnsupportedError, ShapeError or WeightsError where it is of one kind.
     """
+    reading = read_caffe(
+        prototxt,
+        caffemodel,
+        input_shapes=input_shapes,
+        outputs=outputs,
+        plugins=plugins,
+        phase=phase,
+        level=level,
+        stages=stages,
+        dialect=dialect,
+        strict=strict,
+    )
+    reading.problems.raise_all()
+    return reading.graph
+
+
+def read_caffe(
+    prototxt: PathName,
+    caffemodel: PathName | None,
+    *,
+    input_shapes: Mapping[str, Iterable[int]] | None,
+    outputs: Iterable[str] | None,
+    plugins: Iterable[PathName],
+    phase: str,
+    level: int,
+    stages: Iterable[str],
+    dialect: str | None,
+    strict: bool,
+) -> Reading:
+    """As `load_caffe`, but what is wrong with single layers is in `problems`, not raised."""
     path = Path(prototxt)
     if dialect is not None and dialect not in DIALECTS:
         raise DemitasseError(
@@ -75,8 +116,7 @@ def load_caffe(
     store = Store([] if weights is None else read_weights(weights))
     builder = Builder(known, store, Options(phase, dialect, weights), problems)
     builder.build(wiring, shapes)
-    problems.raise_all()
-    return _graph(text, wiring, builder)
+    return Reading(_graph(text, wiring, builder), wiring, builder, problems)
 
 
 def _layers(
@@ -171,8 +211,8 @@ def _graph(text: Message, wiring: Wiring, builder: Builder) -> Graph:
     return Graph(
         nodes=tuple(builder.nodes),
         tensors=builder.tensors,
-        inputs=tuple(value.tensor for value in wiring.inputs),
-        outputs=tuple(value.tensor for value in wiring.outputs),
+        inputs=tuple(value.tensor for value in wiring.inputs if value in alive),
+        outputs=tuple(value.tensor for value in wiring.outputs if value in alive),
         blobs=blobs,
         name="" if name is None else name.string(),
     )
