@@ -1,8 +1,9 @@
 """From a folded float graph and a table of scales to an integer graph.
 
 Every tensor of the result is int8 or int16 with `Quantization(scale, zero_point)` (the scale is a
-float32 value), or float32 between Dequantize and Quantize nodes. Network inputs are integers;
-an output is whatever its producer writes. Nodes keep their names, classes and fields, except
+float32 value), or float32 between Dequantize and Quantize nodes. Network inputs and Constants are
+integers unless only float32 operators read them; an output is whatever its producer writes. Nodes
+keep their names, classes and fields, except
 
     Relu, Clip, PRelu, Power(power=1, shift=0)              -> Rescale
     Elu, Sigmoid, Tanh, Abs, Power                          -> Lookup
@@ -50,11 +51,12 @@ import numpy as np
 
 from demitasse.converter.evaluate import check_weights
 from demitasse.converter.graph import Graph, Node, Quantization, Tensor, rebuild
-from demitasse.converter.ops import Concat, Dequantize, Operator, Quantize, Rescale
+from demitasse.converter.ops import Concat, Constant, Dequantize, Operator, Quantize, Rescale
 from demitasse.quantizer.integer import BUILDERS, Site
 from demitasse.quantizer.integer.activation import rescale_weights
 from demitasse.quantizer.integer.base import clamp_weights
 from demitasse.quantizer.integer.norm import batch_norm_as_scale
+from demitasse.quantizer.scheme import quantize as codes_of
 from demitasse.quantizer.sharing import LAYOUT, assign_quantization
 from demitasse.quantizer.table import ScaleTable
 
@@ -66,12 +68,22 @@ def quantize(graph: Graph, table: ScaleTable) -> Graph:
     missing or not finite.
     """
     check_weights(graph)
-    work = _Work(graph, table, assign_quantization(graph, table))
+    work = _Work(graph, table, assign_quantization(graph, table), _read_as_integers(graph))
     for name in graph.inputs:
-        work.add_integer(name)
+        work.add_source(name)
     for node in graph.nodes:
         work.add_node(node)
     return rebuild(replace(graph, tensors=work.tensors), work.nodes)
+
+
+def _read_as_integers(graph: Graph) -> set[str]:
+    """The tensors that an operator with an integer form reads, or somebody outside."""
+    wanted = set(graph.outputs)
+    for node in reversed(graph.nodes):
+        moves = isinstance(node.op, (*LAYOUT, Concat))
+        if type(node.op) in BUILDERS or (moves and wanted.intersection(node.outputs)):
+            wanted.update(node.inputs[:1] if isinstance(node.op, LAYOUT) else node.inputs)
+    return wanted
 
 
 @dataclass
@@ -85,6 +97,7 @@ class _Work:
     graph: Graph
     table: ScaleTable
     quants: dict[str, Quantization]
+    wanted: set[str]  # by somebody who computes with integers
     nodes: list[Node] = field(default_factory=list)
     tensors: dict[str, Tensor] = field(default_factory=dict)
     integers: dict[str, str] = field(default_factory=dict)
@@ -94,6 +107,9 @@ class _Work:
         """Add what the node becomes."""
         if isinstance(node.op, (*LAYOUT, Concat)):
             self._add_layout(node)
+            return
+        if isinstance(node.op, Constant):
+            self._add_constant(node)
             return
         build = BUILDERS.get(type(node.op))
         site = Site(
@@ -113,6 +129,17 @@ class _Work:
             self.nodes.append(replace(made, inputs=inputs))
         self.tensors.update(built.tensors)
         self.add_integer(node.outputs[0])
+
+    def _add_constant(self, node: Node) -> None:
+        name = node.outputs[0]
+        self.add_source(name)
+        if name in self.integers:
+            quant = self.quants[name]
+            codes = codes_of(
+                node.weights["value"], quant.scale, quant.zero_point, self.table.precision
+            )
+            node = replace(node, weights={"value": codes})
+        self.nodes.append(node)
 
     def _add_layout(self, node: Node) -> None:
         """Move codes, or floats where no input exists as an integer."""
@@ -134,8 +161,19 @@ class _Work:
         inputs = tuple(self.real(name) for name in sources)
         self.nodes.append(replace(node, inputs=(*inputs, *node.inputs[len(inputs) :])))
         for name in node.outputs:
-            self.tensors[name] = self.graph.tensors[name]
-            self.reals[name] = name
+            self._add_real(name)
+
+    def add_source(self, name: str) -> None:
+        """A network input or constant: a float where only float32 operators read it, for an index
+        or a box would not survive being quantized."""
+        if name in self.wanted:
+            self.add_integer(name)
+        else:
+            self._add_real(name)
+
+    def _add_real(self, name: str) -> None:
+        self.tensors[name] = self.graph.tensors[name]
+        self.reals[name] = name
 
     def add_integer(self, name: str) -> None:
         """A value that is an integer by birth."""

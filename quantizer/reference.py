@@ -13,7 +13,7 @@ import numpy as np
 from demitasse.converter.evaluate import checked
 from demitasse.converter.flat.prepare import prepare
 from demitasse.converter.graph import Graph, Node, Tensor
-from demitasse.converter.ops import Concat, Dequantize, Quantize
+from demitasse.converter.ops import Concat, Constant, Dequantize, Quantize
 from demitasse.errors import ShapeError, UnsupportedError
 from demitasse.quantizer import float_reference
 from demitasse.quantizer.integer import RUNNERS, Call
@@ -88,6 +88,8 @@ def run_node(graph: Graph, node: Node, values: list[np.ndarray]) -> list[np.ndar
     output = graph.tensors[node.outputs[0]]
     if isinstance(node.op, (*LAYOUT, Concat)):
         return [np.ascontiguousarray(y) for y in node.op.reference(values, {})]
+    if isinstance(node.op, Constant):
+        return [node.weights["value"].astype(output.dtype)]
     if isinstance(node.op, Quantize):
         return [store(output, values[0])]
     if isinstance(node.op, Dequantize):

@@ -106,6 +106,8 @@ def _views(graph: Graph, placed: dict[str, View]) -> dict[str, View]:
 def _moved(node: Node, inputs: list[View], shapes: tuple[Shape, ...]) -> list[View | None]:
     """Views of the outputs of an operator that only moves values; None where it must write."""
     op = node.op
+    if not inputs:
+        return [None] * len(shapes)
     source = inputs[0]
     if isinstance(op, Slice):
         axis = canonical_axis(op.axis, len(source.shape))

@@ -18,6 +18,7 @@ from demitasse.converter.graph import Graph, Node, Quantization
 from demitasse.converter.ops import (
     Bias,
     Concat,
+    Constant,
     Conv2d,
     Crop,
     Deconv2d,
@@ -60,6 +61,11 @@ class Step:
     output: Operand
     node: Node | None = None
     macs: int = 0
+
+    @property
+    def dtype(self) -> str:
+        """The operator's: that of its first input, or without inputs of its output."""
+        return (*self.inputs, self.output)[0].dtype
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +155,7 @@ POOL = {"max": Opcode.POOL_MAX, "average": Opcode.POOL_AVERAGE}
 
 # class of the operator -> (opcode, or one for each of its kinds; whether it reads images)
 OPCODES: dict[type, tuple[Opcode | dict[str, Opcode], bool]] = {
+    Constant: (Opcode.CONSTANT, False),
     Conv2d: (Opcode.CONV, True),
     InnerProduct: (Opcode.CONV, True),
     Deconv2d: (Opcode.DECONV, True),

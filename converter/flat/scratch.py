@@ -18,7 +18,7 @@ MOST_PIXELS = 64
 
 def scratch_of(step: Step) -> int:
     """Bytes, a multiple of 64."""
-    dtype = step.inputs[0].dtype
+    dtype = step.dtype
     if step.opcode not in (Opcode.CONV, Opcode.DECONV) or dtype == "float32":
         return 0
     assert step.node is not None

@@ -172,7 +172,7 @@ def _operators(
         records.append(
             f.OPERATOR.pack(
                 step.opcode,
-                f.DTYPE_CODES[step.inputs[0].dtype],
+                f.DTYPE_CODES[step.dtype],
                 1,
                 len(step.inputs),
                 1,

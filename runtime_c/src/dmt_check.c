@@ -274,7 +274,7 @@ static dmt_status check_operator(const dmt_model *model, const uint8_t *record) 
   uint32_t inputs = dmt_u16(record + DMT_OPER_INPUTS), io = dmt_u32(record + DMT_OPER_IO);
   uint32_t param = dmt_u32(record + DMT_OPER_PARAM);
   uint32_t scratch = dmt_u32(record + DMT_OPER_SCRATCH);
-  if (inputs < 1 || inputs > DMT_MAX_INPUTS || dmt_u16(record + DMT_OPER_OUTPUTS) != 1 ||
+  if (inputs > DMT_MAX_INPUTS || dmt_u16(record + DMT_OPER_OUTPUTS) != 1 ||
       !inside(io, inputs + 1, index->count) || param % 4 ||
       !inside(param, dmt_u32(record + DMT_OPER_PARAM_SIZE), parm->size) ||
       !name_ok(model, dmt_u32(record + DMT_OPER_NAME)) || scratch % DMT_ALIGN ||

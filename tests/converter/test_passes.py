@@ -13,6 +13,7 @@ from demitasse.converter.ops import (
     Bias,
     Clip,
     Concat,
+    Constant,
     Conv2d,
     Deconv2d,
     Eltwise,
@@ -33,6 +34,7 @@ from demitasse.converter.passes import (
     cancel_layout,
     drop_identities,
     fold_affine,
+    fold_constants,
     fuse_activations,
     optimize,
     single_sample,
@@ -251,6 +253,27 @@ def test_batch_becomes_one_unless_a_layer_mixes_samples() -> None:
         x = b.input("data", 64, 4, 6, 6)
         b.add(op, x, outputs=2 if isinstance(op, Slice) else 1)
         assert single_sample(b.graph()).tensors["data"].shape == (64, 4, 6, 6), op
+
+
+def test_what_no_input_changes_is_computed_once() -> None:
+    b = Builder()
+    left = b.add(Constant(), value=b.random(1, 2, 4, 4))
+    right = b.add(Relu(), b.add(Constant(), value=b.random(1, 1, 4, 4)))
+    joined = b.add(Concat(), left, right)
+    b.add(Eltwise(), b.input("data", 1, 3, 4, 4), joined)
+    graph = b.graph()
+    folded = fold_constants(graph)
+    assert ops(folded) == ["Constant", "Eltwise"]
+    same_outputs(graph, folded, b)
+
+
+def test_a_constant_with_several_readers_stays() -> None:
+    b = Builder()
+    value = b.add(Constant(), value=b.random(1, 3, 4, 4))
+    b.add(Eltwise(), b.input("data", 1, 3, 4, 4), value)
+    after = fold_constants(b.graph(b.add(Relu(), value), "eltwise1"))
+    assert ops(after) == ["Constant", "Eltwise", "Constant"]
+    same_outputs(b.graph(b.nodes[-1].outputs[0], "eltwise1"), after, b)
 
 
 def test_optimize_folds_a_residual_network_to_its_weighted_layers() -> None:

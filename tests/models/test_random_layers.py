@@ -18,6 +18,7 @@ from demitasse.converter.ops import (
     Abs,
     Clip,
     Concat,
+    Constant,
     Conv2d,
     Crop,
     Deconv2d,
@@ -165,9 +166,18 @@ def moves(b: Builder, draw: Draw) -> str:
     return b.add(Concat(), flat, half, b.add(Flatten(), b.add(Tanh(), x)))
 
 
+def constant(b: Builder, draw: Draw) -> str:
+    """One that integers read, one that floats read, one that is an output."""
+    x = image(b, draw)
+    shape = b.tensors[x].shape
+    values = [b.add(Constant(), value=b.random(*shape)) for _ in range(2)]
+    total = b.add(Eltwise("sum"), x, values[0])
+    return b.add(Concat(1), total, b.add(Softmax(1), b.add(Eltwise("max"), total, values[1])))
+
+
 KINDS = (
     *(convolution, deconvolution, inner_product, pooling, eltwise),
-    *(function, per_channel, lrn, softmax, moves),
+    *(function, per_channel, lrn, softmax, moves, constant),
 )
 FEEDS = ("random", "low", "high", "zero", "wide", "special")
 

@@ -245,9 +245,37 @@ def test_a_chain_of_float_operators_stays_float() -> None:
     b = net.add(ops.Reshape((1, 2, 3)), a)
     c = net.add(ops.Softmax(2), b)
     integer, _ = quants(net.graph())
-    assert kinds(integer) == ["Dequantize", "Softmax", "Reshape", "Softmax"]
-    assert {integer.tensors[name].dtype for name in (a, b, c)} == {"float32"}
+    assert kinds(integer) == ["Softmax", "Reshape", "Softmax"]
+    assert {integer.tensors[name].dtype for name in (x, a, b, c)} == {"float32"}
+
+
+def test_an_input_that_an_integer_operator_reads_is_an_integer() -> None:
+    net = Builder()
+    x = net.input("data", 1, 6)
+    a = net.add(ops.Softmax(1), x)
+    b = net.add(ops.Reshape((1, 6, 1, 1)), x)
+    c = net.add(ops.Eltwise("sum"), b, net.add(ops.Reshape((1, 6, 1, 1)), a))
+    integer, _ = quants(net.graph(c, a))
     assert integer.tensors[x].dtype == "int8"
+
+
+def test_a_constant_is_stored_as_who_reads_it_computes() -> None:
+    value = np.array([[0.5, -1.0, 0.25, 1.0]], np.float32)
+    net = Builder()
+    x = net.input("data", 1, 4)
+    read_by_sum = net.add(ops.Constant(), value=value)
+    read_by_softmax = net.add(ops.Constant(), value=value)
+    total = net.add(ops.Eltwise("sum"), x, read_by_sum)
+    soft = net.add(ops.Softmax(1), read_by_softmax)
+    graph = net.graph(total, soft)
+    integer, quant = quants(graph)
+    assert integer.tensors[read_by_sum].dtype == "int8"
+    assert integer.tensors[read_by_softmax].dtype == "float32"
+    step = quant[read_by_sum]
+    codes = producer(integer, read_by_sum).weights["value"].astype(np.float64)
+    np.testing.assert_allclose(
+        (codes - step.zero_point) * step.scale, value, atol=step.scale / 2 + 1e-7
+    )
 
 
 def test_integers_come_back_after_an_island() -> None:
@@ -256,7 +284,7 @@ def test_integers_come_back_after_an_island() -> None:
     a = net.add(ops.Softmax(1), x)
     b = net.add(ops.InnerProduct(4), a, weight=net.random(4, 6))
     integer, quant = quants(net.graph(b, a))
-    assert kinds(integer) == ["Dequantize", "Softmax", "Quantize", "InnerProduct"]
+    assert kinds(integer) == ["Softmax", "Quantize", "InnerProduct"]
     (back,) = producer(integer, b).inputs
     assert back.startswith("%")
     assert integer.tensors[back].dtype == "int8"
@@ -290,7 +318,7 @@ def test_a_crop_needs_the_shape_of_its_reference_only() -> None:
     probability = net.add(ops.Softmax(1), x)
     net.add(ops.Crop(2, (1,)), big, probability)
     integer, real, found = both(net.graph(), net.feed(net.graph()), "int8")
-    assert kinds(integer) == ["Dequantize", "Softmax", "Crop"]
+    assert kinds(integer) == ["Softmax", "Crop"]
     assert min(sqnr(real[name], found[name]) for name in real) > 30
 
 

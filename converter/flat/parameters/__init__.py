@@ -7,6 +7,7 @@ from collections.abc import Callable
 from demitasse.converter.flat.blobs import Sections
 from demitasse.converter.flat.format import Opcode
 from demitasse.converter.flat.lower import Step
+from demitasse.converter.flat.parameters.constant import constant
 from demitasse.converter.flat.parameters.conv import convolution
 from demitasse.converter.flat.parameters.elementwise import eltwise, lookup, rescale, scale, unary
 from demitasse.converter.flat.parameters.norm import lrn, softmax
@@ -40,4 +41,5 @@ ENCODERS: dict[Opcode, Callable[[Step, Sections], bytes]] = {
     Opcode.COPY: nothing,
     Opcode.QUANTIZE: nothing,
     Opcode.DEQUANTIZE: nothing,
+    Opcode.CONSTANT: constant,
 }

@@ -15,7 +15,7 @@ NEGATIVE = tuple(f"negative_{key}" for key in REQUANTIZE)
 
 
 def is_float(step: Step) -> bool:
-    return step.inputs[0].dtype == "float32"
+    return step.dtype == "float32"
 
 
 def node_of(step: Step) -> Node:

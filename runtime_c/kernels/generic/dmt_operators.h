@@ -53,4 +53,10 @@
   X(dmt_op_dequantize_s8)                                                                          \
   X(dmt_op_dequantize_s16)
 
+/* Operators with one form for all kernel sets: nothing in them would run faster in lanes. */
+#define DMT_PLAIN_OPERATORS(X)                                                                     \
+  X(dmt_op_constant_f32)                                                                           \
+  X(dmt_op_constant_s8)                                                                            \
+  X(dmt_op_constant_s16)
+
 #endif

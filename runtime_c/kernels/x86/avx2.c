@@ -25,8 +25,12 @@
 
 #include "../generic/dmt_operators.h"
 
+#define DECLARE(name) extern const dmt_operator name;
+DMT_PLAIN_OPERATORS(DECLARE)
+
 #define ENTRY(name) &DMT_KERNEL(name),
-const dmt_operator *const dmt_avx2[] = {DMT_OPERATORS(ENTRY) NULL};
+#define PLAIN(name) &name,
+const dmt_operator *const dmt_avx2[] = {DMT_OPERATORS(ENTRY) DMT_PLAIN_OPERATORS(PLAIN) NULL};
 
 #else
 typedef int dmt_no_avx2; /* C99 wants something in a file */
