@@ -1,0 +1,42 @@
+"""float32 operators with the runtime's bits (FORMAT.md): one IEEE operation at a time, in order.
+
+The operators' own references are for accuracy; these are for what runs in float32 inside an
+integer graph, where every byte counts. NumPy rounds each array operation by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from demitasse.converter.graph import Arrays
+from demitasse.converter.ops import Bias, Eltwise, Lrn, Pool2d, PRelu, Scale, Softmax
+from demitasse.quantizer.float_reference.base import Inputs, exp, log
+from demitasse.quantizer.float_reference.elementwise import UNARY, eltwise, prelu, scale, unary
+from demitasse.quantizer.float_reference.norm import lrn, softmax
+from demitasse.quantizer.float_reference.pool import pool
+
+# class of the operator -> its output's bits
+RUNNERS: dict[type, Callable[[Any, Inputs, Arrays], np.ndarray]] = {
+    **dict.fromkeys(UNARY, unary),
+    PRelu: prelu,
+    Scale: scale,
+    Bias: scale,
+    Eltwise: eltwise,
+    Pool2d: pool,
+    Lrn: lrn,
+    Softmax: softmax,
+}
+
+
+def run_float(op: Any, inputs: Inputs, weights: Arrays) -> np.ndarray:
+    """The output of one float32 operator. KeyError for a class that the runtime lacks."""
+    with np.errstate(all="ignore"):
+        y = RUNNERS[type(op)](op, inputs, weights)
+    assert y.dtype == np.float32, type(op).__name__
+    return y
+
+
+__all__ = ["RUNNERS", "exp", "log", "run_float"]
