@@ -1,7 +1,7 @@
 """The integer reference: runs an integer graph with the bits of every back end.
 
 What is not spelled out in FORMAT.md is spelled out in `integer/` (integers) and
-`float_reference.py` (float32 between Dequantize and Quantize).
+`float_reference/` (float32 between Dequantize and Quantize).
 """
 
 from __future__ import annotations
