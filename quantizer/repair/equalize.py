@@ -34,10 +34,12 @@ def equalize(graph: Graph) -> Graph:
     producers, consumers = graph.producers(), graph.consumers()
     renamed: dict[str, str] = {}
     for reader in graph.nodes:
+        if not _is_depthwise(reader):
+            continue
         source = reader.inputs[0]
         writer = producers.get(source)
         alone = len(consumers[source]) == 1 and source not in graph.outputs
-        if writer is None or not alone or not _is_depthwise(reader) or not _passes_factors(writer):
+        if writer is None or not alone or not _passes_factors(writer):
             continue
         factors = importance(reader.weights["weight"])
         if np.all(factors == 1):

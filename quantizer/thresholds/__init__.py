@@ -13,14 +13,22 @@ import numpy as np
 
 from demitasse.errors import DataError
 from demitasse.quantizer.statistics import TensorStatistics
+from demitasse.quantizer.thresholds.aciq import aciq
 from demitasse.quantizer.thresholds.histogram import finite_bins
 from demitasse.quantizer.thresholds.kl import kl
 from demitasse.quantizer.thresholds.minmax import minmax
 from demitasse.quantizer.thresholds.mse import mse
+from demitasse.quantizer.thresholds.percentile import percentile
 
 Method = Callable[..., tuple[float, float]]
 
-METHODS: dict[str, Method] = {"kl": kl, "minmax": minmax, "mse": mse}
+METHODS: dict[str, Method] = {
+    "aciq": aciq,
+    "kl": kl,
+    "minmax": minmax,
+    "mse": mse,
+    "percentile": percentile,
+}
 DEFAULT_METHOD = "mse"
 
 

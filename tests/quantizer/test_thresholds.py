@@ -7,6 +7,7 @@ from demitasse.errors import DataError
 from demitasse.quantizer.scheme import activation_scale, quantize
 from demitasse.quantizer.statistics import TensorStatistics
 from demitasse.quantizer.thresholds import METHODS, find_range
+from demitasse.quantizer.thresholds.aciq import gauss_factor, laplace_factor
 from demitasse.quantizer.thresholds.histogram import finite_bins
 from demitasse.quantizer.thresholds.mse import squared_error
 
@@ -207,5 +208,34 @@ def test_outliers_that_drown_everything_are_said() -> None:
 
 
 def test_unknown_method_lists_the_known() -> None:
-    with pytest.raises(DataError, match="unknown method 'nix'; use one of kl, minmax, mse"):
+    with pytest.raises(DataError, match="'nix'; use one of aciq, kl, minmax, mse, percentile"):
         find_range(of(TENSORS["relu"]), "nix", False)
+
+
+# Table 1 of Banner et al. 2019: the best clipping of M bits, both signs.
+PUBLISHED = {2: (2.83, 1.71), 3: (3.89, 2.15), 4: (5.03, 2.55), 8: (9.89, 3.92)}
+
+
+@pytest.mark.parametrize("bits", PUBLISHED)
+def test_aciq_has_the_published_factors(bits: int) -> None:
+    laplace, gauss = PUBLISHED[bits]
+    assert laplace_factor(2**bits / 2) == pytest.approx(laplace, abs=0.01)
+    assert gauss_factor(2**bits / 2) == pytest.approx(gauss, abs=0.01)
+
+
+@pytest.mark.parametrize("name", ["normal", "laplace"])
+def test_aciq_tells_the_two_distributions_apart(name: str) -> None:
+    found = find_range(of(TENSORS[name] * 3), "aciq", True).high
+    factor = {"normal": gauss_factor(127.5), "laplace": laplace_factor(127.5)}[name]
+    assert found == pytest.approx(3 * factor, rel=0.02)
+
+
+def test_percentile_leaves_a_ten_thousandth_outside() -> None:
+    x = np.random.default_rng(3).standard_normal(N)
+    low, high = find_range(of(x), "percentile", False)[:2]
+    assert [low, high] == pytest.approx(np.quantile(x, [0.00005, 0.99995]).tolist(), rel=0.01)
+
+
+def test_percentile_of_few_values_is_their_range() -> None:
+    low, high = find_range(of(np.array([-2.0, 0.0, 1.0, 4.0])), "percentile", False)[:2]
+    assert [low, high] == pytest.approx([-2.0, 4.0], rel=1e-3)
