@@ -12,17 +12,27 @@ from demitasse.errors import DemitasseError
 if TYPE_CHECKING:  # what _HOMES says, for type checkers
     from demitasse.converter.caffe.reader import load_caffe
     from demitasse.converter.evaluate import evaluate
+    from demitasse.converter.onnx.export import export_onnx
     from demitasse.quantizer.compile import compile
     from demitasse.runtime.model import Model
 
 __version__ = "0.1.0"
 
-__all__ = ["DemitasseError", "Model", "__version__", "compile", "evaluate", "load_caffe"]
+__all__ = [
+    "DemitasseError",
+    "Model",
+    "__version__",
+    "compile",
+    "evaluate",
+    "export_onnx",
+    "load_caffe",
+]
 
 _HOMES = {
     "Model": "demitasse.runtime.model",
     "compile": "demitasse.quantizer.compile",
     "evaluate": "demitasse.converter.evaluate",
+    "export_onnx": "demitasse.converter.onnx.export",
     "load_caffe": "demitasse.converter.caffe.reader",
 }
 

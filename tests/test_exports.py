@@ -9,7 +9,15 @@ import pytest
 import demitasse
 from demitasse import errors
 
-PUBLIC = {"DemitasseError", "Model", "__version__", "compile", "evaluate", "load_caffe"}
+PUBLIC = {
+    "DemitasseError",
+    "Model",
+    "__version__",
+    "compile",
+    "evaluate",
+    "export_onnx",
+    "load_caffe",
+}
 
 
 def test_all_is_the_agreed_list() -> None:
@@ -32,6 +40,7 @@ def test_every_public_name_resolves_and_is_documented(name: str) -> None:
     [
         ("load_caffe", "input_shapes outputs plugins phase level stages dialect strict"),
         ("evaluate", "all_blobs"),
+        ("export_onnx", "opset"),
         ("compile", "precision data method symmetric preprocess table"),
     ],
 )

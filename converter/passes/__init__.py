@@ -18,6 +18,10 @@ PASSES = (
 )
 
 
+# For other programs to read: samples and activations stay as Caffe has them.
+EXCHANGE = (fold_constants, drop_identities, fold_affine, cancel_layout)
+
+
 def optimize(graph: Graph) -> Graph:
     """The graph as it is compiled: one sample, folded, fused, without copies."""
     for apply in PASSES:
@@ -25,7 +29,15 @@ def optimize(graph: Graph) -> Graph:
     return graph
 
 
+def simplify(graph: Graph) -> Graph:
+    """The graph as it is exported: folded, without copies."""
+    for apply in EXCHANGE:
+        graph = apply(graph)
+    return graph
+
+
 __all__ = [
+    "EXCHANGE",
     "PASSES",
     "cancel_layout",
     "drop_identities",
@@ -33,5 +45,6 @@ __all__ = [
     "fold_constants",
     "fuse_activations",
     "optimize",
+    "simplify",
     "single_sample",
 ]

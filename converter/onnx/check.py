@@ -1,0 +1,119 @@
+"""Does an exported model compute what its graph does?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import onnx
+from onnx.reference import ReferenceEvaluator
+
+from demitasse.converter.evaluate import evaluate
+from demitasse.converter.graph import Graph
+from demitasse.converter.onnx.export import value_names
+from demitasse.converter.onnx.versions import runtime
+from demitasse.converter.passes import fold_constants
+
+TOLERANCE = 1e-4  # of a value's largest magnitude
+
+Values = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How far the model's outputs are from the reference.
+
+    error: largest difference, as a share of the output's largest magnitude. engine: what ran the
+    model. first: the first layer that differs, and how; empty where all is well.
+    """
+
+    error: float
+    engine: str
+    first: str = ""
+
+    @property
+    def good(self) -> bool:
+        return not self.first
+
+
+def check(model: onnx.ModelProto, graph: Graph, seed: int = 0) -> Verdict:
+    """Validate the model with onnx, then run it on random input beside the NumPy reference.
+
+    onnxruntime runs it, or onnx's own reference evaluator where that is not installed. Raises
+    onnx.checker.ValidationError or onnx.shape_inference.InferenceError for a model that is none,
+    or whose shapes are not the graph's.
+    """
+    onnx.checker.check_model(model, full_check=True)
+    inputs = sample(graph, seed)
+    names = value_names(graph)
+    outputs = [names[name] for name in graph.outputs]
+    found = run(model, inputs, outputs)
+    expected = evaluate(graph, inputs)
+    errors = [difference(a, b) for a, b in zip(found, expected.values(), strict=True)]
+    error = max(errors, default=0.0)
+    first = "" if error <= TOLERANCE else _first(model, graph, inputs, names)
+    return Verdict(error, engine(), first)
+
+
+def engine() -> str:
+    """What runs models here."""
+    module = runtime()
+    return f"onnxruntime {module.__version__}" if module else f"onnx {onnx.__version__}'s evaluator"
+
+
+def run(model: onnx.ModelProto, inputs: Values, outputs: list[str]) -> list[np.ndarray]:
+    """The named outputs of a model."""
+    module = runtime()
+    if module is None:
+        return [np.asarray(value) for value in ReferenceEvaluator(model).run(outputs, dict(inputs))]
+    options = module.SessionOptions()
+    options.log_severity_level = 3
+    session = module.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    return [np.asarray(value) for value in session.run(outputs, dict(inputs))]
+
+
+def sample(graph: Graph, seed: int) -> dict[str, np.ndarray]:
+    """Random values for every input."""
+    generator = np.random.default_rng(seed)
+    return {
+        name: generator.standard_normal(graph.tensors[name].shape).astype(np.float32)
+        for name in graph.inputs
+    }
+
+
+def difference(found: np.ndarray, expected: np.ndarray) -> float:
+    """Largest error as a share of the largest magnitude; infinite where shapes or NaNs differ."""
+    if found.shape != expected.shape:
+        return float("inf")
+    same = (found == expected) | (np.isnan(found) & np.isnan(expected))
+    with np.errstate(all="ignore"):
+        error = np.where(same, 0, np.abs(found.astype(np.float64) - expected))
+    if not np.isfinite(error).all():
+        return float("inf")
+    finite = np.abs(expected[np.isfinite(expected)])
+    return float(error.max(initial=0)) / max(float(finite.max(initial=0)), 1e-30)
+
+
+def _first(model: onnx.ModelProto, graph: Graph, inputs: Values, names: Mapping[str, str]) -> str:
+    """Which layer goes wrong first: every value that the model still has becomes an output."""
+    graph = fold_constants(graph)
+    made = {name for node in model.graph.node for name in node.output}
+    nodes = [node for node in graph.nodes if not made.isdisjoint(names[n] for n in node.outputs)]
+    seen = [name for node in nodes for name in node.outputs if names[name] in made]
+    opened = onnx.ModelProto()
+    opened.CopyFrom(model)
+    known = {value.name for value in model.graph.output}
+    opened.graph.output.extend(v for v in model.graph.value_info if v.name not in known)
+    found = dict(zip(seen, run(opened, inputs, [names[name] for name in seen]), strict=True))
+    every = replace(graph, blobs={name: name for name in graph.tensors})
+    expected = evaluate(every, inputs, all_blobs=True)
+    for node in nodes:
+        for name in node.outputs:
+            error = difference(found[name], expected[name])
+            if error > TOLERANCE:
+                layer = f"layer '{node.name}' ({type(node.op).__name__})"
+                return f"{layer}: {names[name]} is off by {error:.2g} of its range"
+    return "a layer whose value the model does not keep"

@@ -1,0 +1,41 @@
+"""Which function writes which operator. An operator without a row has no ONNX form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from demitasse.converter import ops
+from demitasse.converter.onnx import activation, conv, eltwise, norm, pool, shape
+from demitasse.converter.onnx.step import Step
+
+Form = Callable[[Step, Any], "str | tuple[str, ...]"]
+
+FORMS: Mapping[type[ops.Operator], Form] = {
+    ops.Abs: activation.plain,
+    ops.BatchNorm: norm.batch_norm,
+    ops.Bias: norm.bias,
+    ops.Clip: activation.clip,
+    ops.Concat: shape.concat,
+    ops.Constant: shape.constant,
+    ops.Conv2d: conv.conv2d,
+    ops.Crop: shape.crop,
+    ops.Deconv2d: conv.deconv2d,
+    ops.Eltwise: eltwise.eltwise,
+    ops.Elu: activation.elu,
+    ops.Flatten: shape.flatten,
+    ops.Identity: shape.identity,
+    ops.InnerProduct: conv.inner_product,
+    ops.Lrn: norm.lrn,
+    ops.PRelu: activation.prelu,
+    ops.Permute: shape.permute,
+    ops.Pool2d: pool.pool2d,
+    ops.Power: activation.power,
+    ops.Relu: activation.relu,
+    ops.Reshape: shape.reshape,
+    ops.Scale: norm.scale,
+    ops.Sigmoid: activation.plain,
+    ops.Slice: shape.cut,
+    ops.Softmax: norm.softmax,
+    ops.Tanh: activation.plain,
+}

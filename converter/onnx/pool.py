@@ -1,0 +1,113 @@
+"""Pooling by Caffe's rules, in attributes that every runtime reads alike.
+
+ONNX's `ceil_mode` has changed its meaning between versions and knows neither Caffe's rule for the
+last window nor its divisor. Pads for each side say the same: the last window ends where padding
+ends, and every size comes out even.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from demitasse.converter.onnx.step import Step
+from demitasse.converter.ops import Pool2d
+from demitasse.converter.ops.pool import spans
+
+LOWEST = float(np.finfo(np.float32).min)  # what Caffe's maximum of nothing is
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of a pooling. `out` counts the windows that see any input, `empty` those behind
+    (no padding, and a stride larger than the kernel); `over` is how far the last window reaches
+    beyond the input."""
+
+    size: int
+    kernel: int
+    stride: int
+    pad: int
+    out: int
+    empty: int
+    over: int
+
+
+def pool2d(step: Step, op: Pool2d, x: str | None = None) -> str:
+    x = step.inputs[0] if x is None else x
+    if op.global_pooling:
+        return step.add("GlobalAveragePool" if op.kind == "average" else "GlobalMaxPool", x)
+    kernel, stride, pads = op.window(step.shape)
+    (shape,) = op.infer_shapes([step.shape], {})
+    axes = [
+        _axis(*values)
+        for values in zip(step.shape[2:], shape[2:], kernel, stride, pads, strict=True)
+    ]
+    y = _average(step, x, axes) if op.kind == "average" else _maximum(step, x, axes)
+    return _with_empty(step, y, op, axes) if any(axis.empty for axis in axes) else y
+
+
+def _axis(size: int, out: int, kernel: int, stride: int, pad: int) -> Axis:
+    empty = sum(o * stride - pad >= size for o in range(out))
+    last = (out - empty - 1) * stride - pad + kernel
+    return Axis(size, kernel, stride, pad, out - empty, empty, max(last - size, 0))
+
+
+def _maximum(step: Step, x: str, axes: list[Axis]) -> str:
+    return _pool(step, "MaxPool", x, axes)
+
+
+def _average(step: Step, x: str, axes: list[Axis]) -> str:
+    """Padding counts in the divisor, what hangs over it does not."""
+    if all(axis.over <= axis.pad for axis in axes):
+        return _pool(step, "AveragePool", x, axes, count_include_pad=1)
+    if any(axis.pad for axis in axes):  # padding becomes input, so that the rest does not count
+        before = [axis.pad for axis in axes]
+        after = [min(axis.pad, axis.over) for axis in axes]
+        x = padded(step, x, before, after, 0.0)
+        axes = [
+            Axis(a.size + b + e, a.kernel, a.stride, 0, a.out, 0, a.over - e)
+            for a, b, e in zip(axes, before, after, strict=True)
+        ]
+    return _pool(step, "AveragePool", x, axes, count_include_pad=0)
+
+
+def _pool(step: Step, kind: str, x: str, axes: list[Axis], **attributes: int) -> str:
+    """`over` is exact here: no rounding is left to do, except where windows miss the end."""
+    return step.add(
+        kind,
+        x,
+        kernel_shape=[axis.kernel for axis in axes],
+        strides=[axis.stride for axis in axes],
+        pads=[*(axis.pad for axis in axes), *(axis.over for axis in axes)],
+        **attributes,
+    )
+
+
+def _with_empty(step: Step, y: str, op: Pool2d, axes: list[Axis]) -> str:
+    """Windows behind the input: the lowest float, or the average 0 / area."""
+    after = [axis.empty for axis in axes]
+    if op.kind != "average":
+        return padded(step, y, [0, 0], after, LOWEST)
+    rows, columns = (
+        np.array(
+            [length for *_, length in spans(a.size, a.out + a.empty, a.kernel, a.stride, a.pad)]
+        )
+        for a in axes
+    )
+    areas = np.outer(rows, columns).astype(np.float32)
+    areas[: axes[0].out, : axes[1].out] = 1
+    with np.errstate(invalid="ignore"):
+        nothing = np.float32(0) / areas
+    y = padded(step, y, [0, 0], after, 0.0)
+    return (
+        step.add("Add", y, step.constant(nothing[None, None], "empty"))
+        if np.isnan(nothing).any()
+        else y
+    )
+
+
+def padded(step: Step, x: str, before: list[int], after: list[int], value: float) -> str:
+    """x (N, C, H, W) with constant borders."""
+    pads = step.integers([0, 0, *before, 0, 0, *after], "pads")
+    return step.add("Pad", x, pads, step.constant(value, "border"))
