@@ -15,10 +15,12 @@ from demitasse.converter.ops.activation import (
 from demitasse.converter.ops.base import Operator
 from demitasse.converter.ops.constant import Constant
 from demitasse.converter.ops.conv import Conv2d, Deconv2d, InnerProduct
+from demitasse.converter.ops.detection import DetectionOutput, PriorBox, YoloOutput
 from demitasse.converter.ops.eltwise import Eltwise
 from demitasse.converter.ops.norm import BatchNorm, Bias, Lrn, Scale, Softmax
 from demitasse.converter.ops.pool import Pool2d
 from demitasse.converter.ops.quantization import Dequantize, Lookup, Quantize, Rescale
+from demitasse.converter.ops.roi import PsRoiPool, RoiPool
 from demitasse.converter.ops.shape import Concat, Crop, Flatten, Identity, Permute, Reshape, Slice
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "Crop",
     "Deconv2d",
     "Dequantize",
+    "DetectionOutput",
     "Eltwise",
     "Elu",
     "Flatten",
@@ -45,14 +48,18 @@ __all__ = [
     "Permute",
     "Pool2d",
     "Power",
+    "PriorBox",
+    "PsRoiPool",
     "Quantize",
     "Relu",
     "Rescale",
     "Reshape",
+    "RoiPool",
     "Scale",
     "Sigmoid",
     "Slice",
     "Softmax",
     "Tanh",
     "Unary",
+    "YoloOutput",
 ]

@@ -31,6 +31,10 @@ class Operator:
         """Shapes of the outputs. Raises ShapeError where Caffe would refuse."""
         return (inputs[0],)
 
+    def capacity(self, inputs: Sequence[Shape]) -> int | None:
+        """The most rows (axis 2) of an output that has as many as a run finds; None for others."""
+        return None
+
     def required_weights(self, inputs: int) -> tuple[str, ...]:
         """Keys without which the operator cannot run, given its number of inputs."""
         return ()
