@@ -1,51 +1,101 @@
-"""What a network consists of, counted: for `inspect` and for reports."""
+"""What a network consists of, counted: for `inspect`, for drawings and for reports."""
 
 from __future__ import annotations
 
 import struct
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from demitasse.converter.flat.format import ITEM_SIZES, Opcode
-from demitasse.converter.flat.read import ModelFile, OperatorRecord
-from demitasse.converter.graph import Graph, Shape
+from demitasse.converter.flat.read import ModelFile, OperatorRecord, TensorRecord
+from demitasse.converter.graph import Graph, Node, Shape
+from demitasse.converter.ops.base import count
+
+Pair = tuple[int, int]
+Sources = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A value that a row makes; `shape` is None where it could not be found out.
+
+    memory: bytes of its elements.
+    """
+
+    name: str
+    shape: Shape | None
+    dtype: str = "float32"
+
+    @property
+    def memory(self) -> int:
+        return 0 if self.shape is None else count(self.shape) * ITEM_SIZES[self.dtype]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One operator. parameters: trained values (weights and biases). dtype, shape: its output's."""
+    """One layer or operator.
+
+    kind: Caffe's type of a layer, or the operator's. detail: its window, `3x3 /2`.
+    inputs: names of the values that it reads. macs: multiply-accumulates of one run.
+    parameters: trained values (weights, biases, statistics of a BatchNorm).
+    problem: what keeps it from being understood. in_place: whether it rewrites its input.
+    """
 
     name: str
     kind: str
-    shape: Shape
-    dtype: str
-    macs: int
-    parameters: int
-    output: str
+    detail: str
+    inputs: tuple[str, ...]
+    outputs: tuple[Output, ...]
+    macs: int = 0
+    parameters: int = 0
+    problem: str | None = None
+    in_place: bool = False
+
+    @property
+    def memory(self) -> int:
+        """Bytes of its outputs."""
+        return sum(output.memory for output in self.outputs)
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """All operators of a network."""
+    """All rows of a network, and its totals; a parameter that several rows share counts once.
+
+    sources: the values that each output consists of.
+    """
 
     rows: tuple[Row, ...]
-    inputs: dict[str, Shape]
-    outputs: dict[str, Shape]
+    inputs: dict[str, Shape | None]
+    outputs: dict[str, Shape | None]
     macs: int
     parameters: int
+    sources: dict[str, tuple[str, ...]]
     name: str = ""
 
 
+def dims(shape: Sequence[int] | None) -> str:
+    """A shape: 1×3×112×112, or ? where it is unknown."""
+    if shape is None:
+        return "?"
+    return "×".join(map(str, shape)) or "scalar"
+
+
 def summarise_graph(graph: Graph) -> Summary:
-    """The nodes of a graph; arrays that several nodes share count once in the total."""
+    """The nodes of a graph."""
     rows = tuple(
         Row(
             name=node.name,
             kind=type(node.op).__name__,
-            shape=graph.tensors[node.outputs[0]].shape,
-            dtype=graph.tensors[node.outputs[0]].dtype,
-            macs=node.op.macs(graph.shapes(node.inputs), graph.shapes(node.outputs)),
+            detail=window(node.op),
+            inputs=node.inputs,
+            outputs=outputs_of(graph, node.outputs),
+            macs=macs_of(graph, [node]),
             parameters=sum(array.size for array in node.weights.values()),
-            output=node.outputs[0],
         )
         for node in graph.nodes
     )
@@ -56,30 +106,119 @@ def summarise_graph(graph: Graph) -> Summary:
         {key: graph.tensors[name].shape for key, name in graph.output_keys().items()},
         sum(row.macs for row in rows),
         sum(arrays.values()),
+        {key: (name,) for key, name in graph.output_keys().items()},
         graph.name,
     )
 
 
+def macs_of(graph: Graph, nodes: Iterable[Node]) -> int:
+    """Multiply-accumulates of some nodes of a graph."""
+    return sum(
+        node.op.macs(graph.shapes(node.inputs), graph.shapes(node.outputs)) for node in nodes
+    )
+
+
+def outputs_of(graph: Graph, names: Iterable[str]) -> tuple[Output, ...]:
+    """The named tensors as outputs."""
+    tensors = [graph.tensors[name] for name in names]
+    return tuple(Output(tensor.name, tensor.shape, tensor.dtype) for tensor in tensors)
+
+
+def window(op: Any) -> str:
+    """The window of an operator that has one: kernel, stride, dilation, groups."""
+    if getattr(op, "global_pooling", False):
+        return "global"
+    kernel = getattr(op, "kernel", None)
+    if not isinstance(kernel, tuple):
+        return ""
+    text = _window(kernel, getattr(op, "stride", (1, 1)), getattr(op, "dilation", (1, 1)))
+    groups = getattr(op, "groups", 1)
+    if groups > 1:
+        return f"{text} depthwise" if groups == op.channels else f"{text} in {groups} groups"
+    return text
+
+
+def _window(kernel: Pair, stride: Pair, dilation: Pair = (1, 1)) -> str:
+    text = f"{kernel[0]}x{kernel[1]}"
+    if stride != (1, 1):
+        text += f" /{stride[0]}" if stride[0] == stride[1] else f" /{stride[0]}x{stride[1]}"
+    return text if dilation == (1, 1) else f"{text} dilated {max(dilation)}"
+
+
 def summarise_model(model: ModelFile) -> Summary:
     """The operators of a model.demi."""
+    names = _names(model)
+    read, made_of = data_flow(model)
     rows = tuple(
         Row(
             name=operator.name or f"#{i}",
             kind=_kind(model, operator),
-            shape=model.tensors[operator.output].shape,
-            dtype=model.tensors[operator.output].dtype,
+            detail=_detail(operator),
+            inputs=tuple(names[source] for source in sources),
+            outputs=(_output(model, names[i], operator.output),),
             macs=operator.macs,
             parameters=_parameters(model, operator),
-            output=model.tensors[operator.output].name or "",
         )
-        for i, operator in enumerate(model.operators)
+        for i, (operator, sources) in enumerate(zip(model.operators, read, strict=True))
     )
 
-    def shapes(ports: dict[str, int]) -> dict[str, Shape]:
+    def shapes(ports: dict[str, int]) -> dict[str, Shape | None]:
         return {name: model.tensors[index].shape for name, index in ports.items()}
 
-    totals = (sum(row.macs for row in rows), sum(row.parameters for row in rows))
-    return Summary(rows, shapes(model.inputs), shapes(model.outputs), *totals)
+    return Summary(
+        rows,
+        shapes(model.inputs),
+        shapes(model.outputs),
+        sum(row.macs for row in rows),
+        sum(row.parameters for row in rows),
+        {key: tuple(names[i] for i in sources) for key, sources in made_of.items()},
+    )
+
+
+def data_flow(model: ModelFile) -> tuple[list[Sources], dict[str, Sources]]:
+    """Whose results each operator reads, and what each output consists of: operators by number;
+    -1, -2, ... are the inputs.
+
+    Tensors share memory (a joined tensor is written in parts, a slice is a part), so every byte of
+    the arena remembers who wrote it last.
+    """
+    writer = np.full(model.arena_size, _NOBODY, np.int32)
+
+    def writers(index: int) -> dict[int, None]:
+        found = np.unique(_bytes(writer, model.tensors[index]))
+        return dict.fromkeys(int(one) for one in found if one != _NOBODY)
+
+    for number, index in enumerate(model.inputs.values()):
+        _bytes(writer, model.tensors[index])[...] = -1 - number
+    read = []
+    for number, operator in enumerate(model.operators):
+        sources: dict[int, None] = {}
+        for index in operator.inputs:
+            sources |= writers(index)
+        read.append(tuple(sources))
+        _bytes(writer, model.tensors[operator.output])[...] = number
+    return read, {key: tuple(writers(index)) for key, index in model.outputs.items()}
+
+
+_NOBODY = np.iinfo(np.int32).min
+
+
+def _bytes(arena: np.ndarray, tensor: TensorRecord) -> np.ndarray:
+    """Those entries of an array with one a byte of the arena where a tensor's elements begin."""
+    strides = [stride * arena.itemsize for stride in tensor.strides]
+    return as_strided(arena[tensor.offset :], tensor.shape, strides)
+
+
+def float_rows(model: ModelFile) -> list[str]:
+    """Operators of an integer model that compute in float32, between dequantize and quantize."""
+    if precision(model) == "fp32":
+        return []
+    moving = (Opcode.COPY, Opcode.QUANTIZE, Opcode.CONSTANT)
+    return [
+        operator.name or f"#{i}"
+        for i, operator in enumerate(model.operators)
+        if operator.dtype == "float32" and operator.opcode not in moving
+    ]
 
 
 def precision(model: ModelFile) -> str:
@@ -91,27 +230,49 @@ def precision(model: ModelFile) -> str:
     return "fp32" if widest == "float32" else widest
 
 
+def _names(model: ModelFile) -> dict[int, str]:
+    """A name for what each operator and each input makes; numbers where names are stripped."""
+    given = [model.tensors[operator.output].name for operator in model.operators]
+    often = Counter([*given, *model.inputs])
+    names = {-1 - number: name for number, name in enumerate(model.inputs)}
+    return names | {
+        i: name if name and often[name] == 1 else f"#{i}" for i, name in enumerate(given)
+    }
+
+
+def _output(model: ModelFile, name: str, index: int) -> Output:
+    tensor = model.tensors[index]
+    return Output(name, tensor.shape, tensor.dtype)
+
+
 def _kind(model: ModelFile, operator: OperatorRecord) -> str:
-    kind = operator.opcode.name.lower()
     if operator.opcode is Opcode.CONV:
-        kernel, inputs, groups = _conv(model, operator)
+        groups = _groups(operator)
         if groups > 1:
-            kind = "depthwise" if groups == inputs else f"conv/{groups}"
-        return f"{kind} {kernel[0]}x{kernel[1]}"
-    return kind
+            inputs = model.tensors[operator.inputs[0]].shape[1]
+            return "depthwise" if groups == inputs else f"conv/{groups}"
+    return operator.opcode.name.lower()
 
 
-def _conv(model: ModelFile, operator: OperatorRecord) -> tuple[tuple[int, int], int, int]:
-    """Kernel, input channels and groups of a convolution."""
-    kernel_h, kernel_w = struct.unpack_from("<2I", operator.parameters, 0)
-    (groups,) = struct.unpack_from("<I", operator.parameters, 32)
-    return (kernel_h, kernel_w), model.tensors[operator.inputs[0]].shape[1], groups
+def _detail(operator: OperatorRecord) -> str:
+    if operator.opcode in (Opcode.CONV, Opcode.DECONV):
+        numbers = struct.unpack_from("<6I", operator.parameters)
+        return _window(numbers[:2], numbers[2:4], numbers[4:])
+    if operator.opcode in (Opcode.POOL_MAX, Opcode.POOL_AVERAGE):
+        numbers = struct.unpack_from("<4I", operator.parameters)
+        return _window(numbers[:2], numbers[2:])
+    return ""
+
+
+def _groups(operator: OperatorRecord) -> int:
+    return int(struct.unpack_from("<I", operator.parameters, 32)[0])
 
 
 def _parameters(model: ModelFile, operator: OperatorRecord) -> int:
     """Weights and biases of a convolution (inner products are convolutions too)."""
     if operator.opcode not in (Opcode.CONV, Opcode.DECONV):
         return 0
-    kernel, inputs, groups = _conv(model, operator)
+    kernel = struct.unpack_from("<2I", operator.parameters)
+    inputs = model.tensors[operator.inputs[0]].shape[1]
     channels = model.tensors[operator.output].shape[1]
-    return channels * (inputs // groups) * kernel[0] * kernel[1] + channels
+    return channels * (inputs // _groups(operator)) * kernel[0] * kernel[1] + channels

@@ -8,13 +8,14 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from demitasse.converter.caffe.reader import DIALECTS, load_caffe
+from demitasse.converter.caffe.reader import load_caffe
 from demitasse.converter.graph import Graph, Shape
 from demitasse.errors import DataError
+from demitasse.protos.dialect import DIALECTS
 from demitasse.quantizer.calibrate import DEFAULT_COUNT
 from demitasse.quantizer.preprocess import Preprocess, make_preprocess
 from demitasse.quantizer.thresholds import DEFAULT_METHOD, METHODS
@@ -72,18 +73,21 @@ def reading(parser: ArgumentParser) -> None:
 
 def graph(options: Namespace) -> Graph:
     """The network that the options name. DemitasseError on bad input."""
-    return load_caffe(
-        options.prototxt,
-        options.caffemodel,
-        input_shapes=dict(options.input_shapes) or None,
-        outputs=options.outputs,
-        plugins=options.plugins,
-        phase=options.phase,
-        level=options.level,
-        stages=options.stages,
-        dialect=options.dialect,
-        strict=options.strict,
-    )
+    return load_caffe(options.prototxt, options.caffemodel, **how_to_read(options))
+
+
+def how_to_read(options: Namespace) -> dict[str, Any]:
+    """What `load_caffe` is told beside the files."""
+    return {
+        "input_shapes": dict(options.input_shapes) or None,
+        "outputs": options.outputs,
+        "plugins": options.plugins,
+        "phase": options.phase,
+        "level": options.level,
+        "stages": options.stages,
+        "dialect": options.dialect,
+        "strict": options.strict,
+    }
 
 
 def count(text: str) -> int | None:

@@ -79,7 +79,7 @@ def ports(summary: Summary) -> list[tuple[str, str]]:
 
 def described(preprocess: Preprocessing, summary: Summary) -> str:
     """What happens to a picture, in words, and where that was said."""
-    shape = next(iter(summary.inputs.values()))
+    shape = next(iter(summary.inputs.values())) or ()
     return f"{in_words(preprocess.value, shape)} ({preprocess.origin})"
 
 

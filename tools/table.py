@@ -5,6 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from demitasse.converter.summary import dims
+
+__all__ = [
+    "amount",
+    "decibels",
+    "dims",
+    "facts",
+    "near_one",
+    "percent",
+    "plural",
+    "size",
+    "table",
+]
+
 INDENT = "  "
 
 
@@ -52,11 +66,6 @@ def amount(count: int, unit: str = "") -> str:
             digits = 0 if value >= 100 else 1 if value >= 10 else 2
             return f"{value:.{digits}f}{prefix}{unit}"
     return f"{count} {unit}" if unit else str(count)
-
-
-def dims(shape: Sequence[int]) -> str:
-    """A shape: 1×3×112×112."""
-    return "×".join(map(str, shape)) or "scalar"
 
 
 def decibels(value: float) -> str:

@@ -20,7 +20,13 @@ from demitasse.converter.caffe.wiring import Names, Step, Wiring
 from demitasse.converter.graph import Arrays, Node, Shape, Tensor, infer_node
 from demitasse.converter.ops import Operator
 from demitasse.converter.ops.base import count
-from demitasse.errors import ParseError, ShapeError, UnsupportedError, WeightsError
+from demitasse.errors import (
+    DemitasseError,
+    ParseError,
+    ShapeError,
+    UnsupportedError,
+    WeightsError,
+)
 
 # Fields of a layer that do not belong to its type.
 COMMON = {"name", "type", "bottom", "top", "phase", "include", "exclude", "param", "blobs"}
@@ -47,6 +53,14 @@ class Options:
     weights: Path | None = None
 
 
+@dataclass(frozen=True)
+class Made:
+    """What came of a layer."""
+
+    nodes: list[Node]
+    errors: list[DemitasseError]
+
+
 def check_size(shape: Shape, what: str) -> None:
     """Caffe counts elements in an int. Raises ShapeError beyond."""
     if count(shape) > MAX_COUNT:
@@ -66,7 +80,7 @@ class Builder:
         self.nodes: list[Node] = []
         self.tensors: dict[str, Tensor] = {}
         self.shared: dict[str, np.ndarray] = {}
-        self.made: dict[str, tuple[Node, ...]] = {}  # by the step's name
+        self.made: dict[str, Made] = {}  # by the step's name
         self.expected: dict[str, dict[str, Shape]] = {}  # shapes of the blobs, likewise
         self.names = Names()
 
@@ -87,11 +101,11 @@ class Builder:
                 self._note_missing(step.layer, entry)
                 continue
             context = Context(self, step, repeats[step.layer.name] > 1)
-            done = len(self.nodes)
+            nodes, errors = len(self.nodes), len(self.problems.errors)
             with self.problems.collect(step.layer.name, step.layer.line):
                 entry.read(context)
                 context.finish()
-            self.made[step.name] = tuple(self.nodes[done:])
+            self.made[step.name] = Made(self.nodes[nodes:], self.problems.errors[errors:])
 
     def missing(self, layer: Layer) -> None:
         """Report a layer without weights, if there is a file that should have them."""

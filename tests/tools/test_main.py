@@ -93,6 +93,6 @@ def test_an_interruption_is_no_traceback(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("demitasse.tools.options.load_caffe", interrupt)
+    monkeypatch.setattr("demitasse.tools.inspect.survey_caffe", interrupt)
     assert main(["inspect", str(DIGITS / "deploy.prototxt")]) == 130
     assert capsys.readouterr().err == "demitasse: error: interrupted\n"
