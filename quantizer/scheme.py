@@ -20,8 +20,7 @@ def activation_scale(
 
     Real zero is always a code. int8: the range takes 255 steps, with zero point -128 where no
     value is negative and 127 where none is positive; `symmetric` gives zero point 0 and 127 steps
-    on each side. int16: zero point 0 and the smallest power of two that holds the larger
-    side and INT16_HEADROOM.
+    on each side. int16: zero point 0, and the larger side times INT16_HEADROOM takes 32767.
     A range without extent gives scale 1; the scale is always finite and positive.
     """
     low, high = min(float(low), 0.0), max(float(high), 0.0)
@@ -31,7 +30,7 @@ def activation_scale(
     if largest == 0.0:
         return np.float32(1.0), 0
     if precision == "int16":
-        return np.float32(_power_of_two(largest)), 0
+        return _bounded(largest * INT16_HEADROOM / 32767), 0
     if precision != "int8":
         raise ValueError(f"no activation scale for precision '{precision}'")
     if symmetric:
@@ -57,16 +56,9 @@ def quantize(
 
 
 # What comes later goes beyond what calibration saw, and a clipped value costs far more than the
-# one bit that some tensors lose here: on 300 faces that did not calibrate, the least cosine of
-# MobileFaceNet's embeddings to float is 0.999977 with a tenth of headroom and 0.999952 without.
-INT16_HEADROOM = 1.1
-
-
-def _power_of_two(largest: float) -> float:
-    """The least power of two that leaves int16 room for the largest value and a tenth more."""
-    mantissa, exponent = math.frexp(largest * INT16_HEADROOM)  # mantissa in [1/2, 1)
-    exponent -= 15 if mantissa * 32768 <= 32767 else 14
-    return max(math.ldexp(1.0, exponent), MIN_SCALE)
+# one bit that this takes: of 100 faces' embeddings by MobileFaceNet, calibrated on 100 others, the
+# least cosine to float is 0.9942 without headroom, 0.9972 with a tenth, 0.999998 with double.
+INT16_HEADROOM = 2.0
 
 
 def _bounded(scale: float) -> np.float32:

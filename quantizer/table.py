@@ -191,8 +191,8 @@ def _table(root: _Checked) -> ScaleTable:
 def _tensor(row: _Checked, precision: str) -> TensorScale:
     zero_point = row.integer("zero_point", *RANGES[precision])
     scale = row.positive("scale")
-    if precision == "int16" and (zero_point != 0 or math.frexp(scale)[0] != 0.5):
-        raise ValueError(f"{row.where}: int16 wants zero_point 0 and a power of two as scale")
+    if precision == "int16" and zero_point != 0:
+        raise ValueError(f"{row.where}.zero_point: int16 wants 0")
     return TensorScale(scale, zero_point, *(row.real(k) for k in ("low", "high", "min", "max")))
 
 

@@ -112,7 +112,7 @@ def test_mobilefacenet(models_dir: Path, tmp_path: Path) -> None:
     print(f"int8 mean cosine {near['int8'].mean():.4f}, least {near['int8'].min():.4f}")
     print(f"rank-1, leave one out: {rank}")
     assert cosines(found["fp32"], caffe).min() > 0.99999
-    assert near["int16"].min() >= 0.99995
+    assert near["int16"].min() >= 0.99999
     assert near["int8"].mean() >= 0.975
 
 
