@@ -95,7 +95,7 @@ setup(
     package_dir=packages,
     package_data={
         "demitasse": ["py.typed"],
-        "demitasse.protos": ["*.proto", "*.desc", "*.pyi"],
+        "demitasse.protos": ["*.proto", "*.desc", "*.pyi", "dialects/*.txt"],
         "demitasse.runtime_c": [
             "*.md",
             "*.txt",

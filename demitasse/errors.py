@@ -25,7 +25,7 @@ class DemitasseError(Exception):
     Args:
         message: what is wrong, with the offending value; no full stop at the end.
         file: the file that is to blame.
-        line: its line, counted from 1; only with ``file``.
+        line: its line, counted from 1 (0 in a binary file); only with ``file``.
         layer: the Caffe layer (or the operator) concerned.
         remedy: what the user can do about it.
     """
@@ -51,7 +51,7 @@ class DemitasseError(Exception):
         if self.layer is not None:
             text = f"layer '{self.layer}': {text}"
         if self.file is not None:
-            place = self.file if self.line is None else f"{self.file}:{self.line}"
+            place = self.file if not self.line else f"{self.file}:{self.line}"
             text = f"{place}: {text}"
         return text if self.remedy is None else f"{text}; {self.remedy}"
 

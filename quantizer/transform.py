@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from demitasse.converter.caffe.text import Field, Message, read_prototxt
+from demitasse.converter.caffe.binary import read_network
+from demitasse.converter.caffe.text import Field, Message
 from demitasse.errors import ParseError
 
 _REALS = ("scale", "mean_value")
@@ -28,9 +29,10 @@ class Transform:
 def read_transform(prototxt: Path, phase: str = "TEST") -> Transform | None:
     """What the prototxt says about preprocessing in this phase; None where it says nothing.
 
-    Raises ParseError, naming file and line, for a text that cannot be read.
+    A caffemodel may stand in its place. Raises ParseError, naming file and line, for what cannot
+    be read.
     """
-    text = read_prototxt(prototxt)
+    text = read_network(prototxt).message
     try:
         for field in (f for f in text.fields if f.name in ("layer", "layers")):
             layer = field.message()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
+from demitasse.converter.caffe.binary import Network, read_network, without_splits
 from demitasse.converter.caffe.filter import net_state, takes_part
 from demitasse.converter.caffe.lower import MAX_COUNT, Builder, Options
 from demitasse.converter.caffe.problems import Problems
@@ -19,11 +20,11 @@ from demitasse.converter.caffe.wiring import Value, Wiring, select, wire
 from demitasse.converter.graph import Graph, Shape
 from demitasse.converter.ops.base import count
 from demitasse.errors import DemitasseError, ParseError, ShapeError, UnsupportedError
+from demitasse.protos.dialect import DIALECTS
 
 PathName = str | PathLike[str]
 NET_FIELDS = {"name", "layer", "layers", "input", "input_dim", "input_shape", "state"}
 NET_FIELDS |= {"force_backward", "debug_info"}  # no effect on inference
-DIALECTS = ("bvlc", "ssd", "nvidia", "intel", "segnet", "pspnet", "yolo")
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ def load_caffe(
     """Read a network as Caffe would, unfolded: one or more nodes for each layer.
 
     Args:
-        prototxt: the text, of any generation; a training net becomes its deployed form.
+        prototxt: the text, of any generation; a training net becomes its deployed form. A binary
+            caffemodel that stands alone tells the net itself.
         caffemodel: the weights, binary or HDF5. Without them nodes have empty weights, except
             where the text's fillers are constant or bilinear.
         input_shapes: shapes by input name, in place of those that the text gives.
@@ -59,7 +61,8 @@ def load_caffe(
             reads by default.
         plugins: Python files that register readers with `@caffe_layer`.
         phase, level, stages: the state that include and exclude rules are matched against.
-        dialect: the fork that the net was made for, where a layer type has several meanings.
+        dialect: the fork that the net was made for, where a layer type has several meanings. It
+            also gives the fields of a caffemodel alone their names; guessed if None.
         strict: take remarks (unknown fields, ...) for errors. Else they are DemitasseWarnings.
 
     Raises:
@@ -103,20 +106,30 @@ def read_caffe(
         )
     known = readers([Path(plugin) for plugin in plugins])
     problems = Problems(path, strict)
-    text = read_prototxt(path)
+    network = _network(path, caffemodel, dialect)
+    text = network.message
     _refuse_solver(text, path)
+    if network.guess:
+        problems.remark(network.guess, line=0, note="choose another with --dialect")
     layers = _layers(text, problems, phase, level, tuple(stages))
-    wiring = wire(layers, problems)
+    wiring = wire(without_splits(layers) if network.binary else layers, problems)
     if outputs is not None:
         with problems.collect():
             select(wiring, [outputs] if isinstance(outputs, str) else outputs)
     _refuse_unknown_types(wiring, known, problems)
     shapes = _input_shapes(wiring, input_shapes or {}, problems)
-    weights = None if caffemodel is None else Path(caffemodel)
+    weights = path if network.binary else None if caffemodel is None else Path(caffemodel)
     store = Store([] if weights is None else read_weights(weights))
-    builder = Builder(known, store, Options(phase, dialect, weights), problems)
+    builder = Builder(known, store, Options(phase, network.dialect, weights), problems)
     builder.build(wiring, shapes)
     return Reading(_graph(text, wiring, builder), wiring, builder, problems)
+
+
+def _network(path: Path, caffemodel: PathName | None, dialect: str | None) -> Network:
+    """What the first file says. Only where it stands alone can it be a caffemodel."""
+    if caffemodel is None:
+        return read_network(path, dialect)
+    return Network(read_prototxt(path), dialect)
 
 
 def _layers(

@@ -7,6 +7,7 @@ on their own, so nothing here concerns them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -196,7 +197,7 @@ def _from_v1(message: Message) -> Message:
     fields = []
     for field in message.fields:
         if field.name == "type":
-            field = replace(field, value=_v1_type(field), quoted=True)
+            field = replace(field, value=v2_type(field.string()), quoted=True)
         elif field.name == "param":
             field = replace(field, value=Message((replace(field, name="name"),), field.line))
         if field.name not in V1_TRAINING:
@@ -204,12 +205,11 @@ def _from_v1(message: Message) -> Message:
     return Message(tuple(fields), message.line)
 
 
-def _v1_type(field: Field) -> str:
-    """The enum by name or number. Forks added V2 names as strings: these pass."""
-    word = field.string()
+def v2_type(word: str) -> str:
+    """V2's name of a type that V1 gives by enum or number. Names of V2 and of forks pass."""
     if word in V1_TYPES:
         return V1_TYPES[word][1]
-    if word.isdigit():
+    if re.fullmatch("[0-9]{1,9}", word):
         return V1_NUMBERS.get(int(word), word)
     return word
 

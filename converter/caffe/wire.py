@@ -68,7 +68,7 @@ class _Layer:
     blobs: list[Part] = field(default_factory=list)
 
 
-class _Malformed(Exception):
+class Malformed(Exception):
     """The bytes at this place are no protobuf, or end too early."""
 
 
@@ -78,29 +78,40 @@ def read_wire(path: Path) -> list[WeightLayer]:
     Raises ParseError where the file is truncated or no caffemodel, WeightsError naming the layer
     where a blob's shape and its numbers disagree.
     """
+    data = open_caffemodel(path)
+    layers: list[WeightLayer] = []
+    try:
+        for part in Fields(data, 0, len(data)):
+            refuse_other_messages(part, path)
+            if part.wire == BYTES and part.number in (V1_IN_NET, V2_IN_NET):
+                numbers = V2 if part.number == V2_IN_NET else V1
+                layers.append(_finish(data, _read_layer(data, part, numbers), path))
+    except Malformed as reason:
+        raise incomplete(reason, layers[-1].name if layers else None, path) from None
+    if not layers:
+        raise ParseError("expected a caffemodel, found no layers in it", file=path)
+    return layers
+
+
+def open_caffemodel(path: Path) -> Buffer:
+    """A binary file as a map. Raises ParseError where it is something else, saying what."""
     data = _map(path)
     kind = sniff.guess(data[:4096])
     if kind != "binary data":  # the tag of a layer has a control character
         raise ParseError(
             f"expected a caffemodel, found {kind}", file=path, remedy=sniff.explain(kind, "weights")
         )
-    layers: list[WeightLayer] = []
-    try:
-        for part in Fields(data, 0, len(data)):
-            _refuse_other_messages(part, path)
-            if part.wire == BYTES and part.number in (V1_IN_NET, V2_IN_NET):
-                numbers = V2 if part.number == V2_IN_NET else V1
-                layers.append(_finish(data, _read_layer(data, part, numbers), path))
-    except _Malformed as reason:
-        where = f"after layer '{layers[-1].name}'" if layers else "in the first layer"
-        raise ParseError(
-            f"not a complete caffemodel: {reason} {where}",
-            file=path,
-            remedy="the file is truncated or damaged, or no caffemodel at all: fetch it again",
-        ) from None
-    if not layers:
-        raise ParseError("expected a caffemodel, found no layers in it", file=path)
-    return layers
+    return data
+
+
+def incomplete(reason: Malformed, last: str | None, path: Path) -> ParseError:
+    """The error for a file that breaks off after the layer `last`."""
+    where = "in the first layer" if last is None else f"after layer '{last}'"
+    return ParseError(
+        f"not a complete caffemodel: {reason} {where}",
+        file=path,
+        remedy="the file is truncated or damaged, or no caffemodel at all: fetch it again",
+    )
 
 
 class Fields:
@@ -119,7 +130,7 @@ class Fields:
         value = shift = 0
         while True:
             if self.position >= self.end or shift > 63:
-                raise _Malformed(f"bad number at byte {self.position}")
+                raise Malformed(f"bad number at byte {self.position}")
             byte = self.data[self.position]
             self.position += 1
             value |= (byte & 0x7F) << shift
@@ -139,10 +150,10 @@ class Fields:
         elif wire in (FIXED32, FIXED64):
             size = 4 if wire == FIXED32 else 8
         else:
-            raise _Malformed(f"bad field at byte {at}")
+            raise Malformed(f"bad field at byte {at}")
         start = self.position
         if number == 0 or size > self.end - start:
-            raise _Malformed(f"{size} bytes announced at byte {at}, {self.end - start} left")
+            raise Malformed(f"{size} bytes announced at byte {at}, {self.end - start} left")
         self.position = start + size
         return Part(number, wire, start, self.position)
 
@@ -158,7 +169,7 @@ def _map(path: Path) -> Buffer:
         raise sniff.unreadable(path, error) from None
 
 
-def _refuse_other_messages(part: Part, path: Path) -> None:
+def refuse_other_messages(part: Part, path: Path) -> None:
     """Field 1 is the net's name; a number there is another of Caffe's files."""
     if part.number == 1 and part.wire == VARINT:
         raise ParseError(
@@ -174,13 +185,13 @@ def _read_layer(data: Buffer, place: Part, numbers: Numbers) -> _Layer:
         if part.wire != BYTES:
             continue
         if part.number == numbers.name:
-            layer.name = _string(data, part)
+            layer.name = string(data, part)
         elif part.number == numbers.type:
-            layer.type = _string(data, part)
+            layer.type = string(data, part)
         elif part.number == numbers.bottom:
-            layer.bottoms.append(_string(data, part))
+            layer.bottoms.append(string(data, part))
         elif part.number == numbers.top:
-            layer.tops.append(_string(data, part))
+            layer.tops.append(string(data, part))
         elif part.number == numbers.blobs:
             layer.blobs.append(part)
         elif part.number == numbers.nested:
@@ -204,7 +215,8 @@ def _finish(data: Buffer, layer: _Layer, path: Path) -> WeightLayer:
     )
 
 
-def _string(data: Buffer, part: Part) -> str:
+def string(data: Buffer, part: Part) -> str:
+    """A string field's text, whatever its encoding."""
     raw = bytes(data[part.start : part.end])
     try:
         return raw.decode("utf-8")
@@ -226,7 +238,7 @@ def _read_blob(data: Buffer, place: Part) -> np.ndarray:
     for part in fields:
         number, wire = part.number, part.wire
         if number <= 4 and wire == VARINT:
-            legacy[number] = _signed(part.value)
+            legacy[number] = signed(part.value)
         elif number == 5 and wire in (BYTES, FIXED32):
             chunks["<f4"].append(_numbers(fields, part, "<f4"))
         elif number == 7 and wire == BYTES:
@@ -283,15 +295,15 @@ def _dims(data: Buffer, place: Part) -> list[int]:
     dims = []
     for part in Fields(data, place.start, place.end):
         if part.number == 1 and part.wire == VARINT:
-            dims.append(_signed(part.value))
+            dims.append(signed(part.value))
         elif part.number == 1 and part.wire == BYTES:
             packed = Fields(data, part.start, part.end)
             while packed.position < packed.end:
-                dims.append(_signed(packed.varint()))
+                dims.append(signed(packed.varint()))
     return dims
 
 
-def _signed(value: int) -> int:
+def signed(value: int) -> int:
     """A varint as the int64 that it encodes."""
     value &= 2**64 - 1
     return value - 2**64 if value >= 2**63 else value
