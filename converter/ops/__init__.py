@@ -17,9 +17,11 @@ from demitasse.converter.ops.constant import Constant
 from demitasse.converter.ops.conv import Conv2d, Deconv2d, InnerProduct
 from demitasse.converter.ops.detection import DetectionOutput, PriorBox, YoloOutput
 from demitasse.converter.ops.eltwise import Eltwise
-from demitasse.converter.ops.norm import BatchNorm, Bias, Lrn, Scale, Softmax
-from demitasse.converter.ops.pool import Pool2d
+from demitasse.converter.ops.norm import BatchNorm, Bias, Lrn, Mvn, Normalize, Scale, Softmax
+from demitasse.converter.ops.pool import Pool2d, PoolMask, Unpool
 from demitasse.converter.ops.quantization import Dequantize, Lookup, Quantize, Rescale
+from demitasse.converter.ops.recurrent import Lstm, Rnn
+from demitasse.converter.ops.resize import Resize
 from demitasse.converter.ops.roi import PsRoiPool, RoiPool
 from demitasse.converter.ops.shape import Concat, Crop, Flatten, Identity, Permute, Reshape, Slice
 
@@ -43,10 +45,14 @@ __all__ = [
     "InnerProduct",
     "Lookup",
     "Lrn",
+    "Lstm",
+    "Mvn",
+    "Normalize",
     "Operator",
     "PRelu",
     "Permute",
     "Pool2d",
+    "PoolMask",
     "Power",
     "PriorBox",
     "PsRoiPool",
@@ -54,6 +60,8 @@ __all__ = [
     "Relu",
     "Rescale",
     "Reshape",
+    "Resize",
+    "Rnn",
     "RoiPool",
     "Scale",
     "Sigmoid",
@@ -61,5 +69,6 @@ __all__ = [
     "Softmax",
     "Tanh",
     "Unary",
+    "Unpool",
     "YoloOutput",
 ]

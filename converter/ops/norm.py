@@ -1,4 +1,4 @@
-"""Batch normalisation, per-axis scale and bias, local response normalisation, softmax."""
+"""Batch normalisation, per-axis scale and bias, other normalisations, softmax."""
 
 from __future__ import annotations
 
@@ -144,6 +144,66 @@ class Softmax(Operator):
     def reference(self, inputs: Sequence[np.ndarray], weights: Arrays) -> tuple[np.ndarray, ...]:
         e = np.exp(inputs[0] - inputs[0].max(self.axis, keepdims=True))
         return ((e / e.sum(self.axis, keepdims=True)).astype(np.float32),)
+
+
+@dataclass(frozen=True, slots=True)
+class Mvn(Operator):
+    """Mean 0 and, with `variance`, deviation 1: (x - mean) / (sqrt(mean of squares) + eps).
+
+    Over what follows axis 1, or with `across_channels` what follows axis 0. At most 4 axes.
+    """
+
+    variance: bool = True
+    across_channels: bool = False
+    eps: float = 1e-9
+
+    def infer_shapes(self, inputs: Sequence[Shape], weights: Arrays) -> tuple[Shape, ...]:
+        require(len(inputs[0]) <= 4, f"MVN takes at most 4 axes, found shape {inputs[0]}")
+        return (inputs[0],)
+
+    def axes(self, rank: int) -> tuple[int, ...]:
+        """The axes that are averaged over."""
+        return tuple(range(1 if self.across_channels else 2, rank))
+
+    def reference(self, inputs: Sequence[np.ndarray], weights: Arrays) -> tuple[np.ndarray, ...]:
+        axes = self.axes(inputs[0].ndim)
+        y = inputs[0] - inputs[0].mean(axes, keepdims=True)
+        if self.variance:
+            deviation = np.sqrt((y * y).mean(axes, keepdims=True))
+            with np.errstate(invalid="ignore", divide="ignore"):
+                y = y / (deviation + np.float32(self.eps))
+        return (y.astype(np.float32),)
+
+
+@dataclass(frozen=True, slots=True)
+class Normalize(Operator):
+    """x * scale / sqrt(eps + sum of squares) over axis 1, or with `across_spatial` over all axes
+    but the first (Liu et al., ParseNet, 2015). Weights: scale (C,) or (1,). 2 to 4 axes."""
+
+    across_spatial: bool = True
+    eps: float = 1e-10
+
+    def required_weights(self, inputs: int) -> tuple[str, ...]:
+        return ("scale",)
+
+    def infer_shapes(self, inputs: Sequence[Shape], weights: Arrays) -> tuple[Shape, ...]:
+        require(2 <= len(inputs[0]) <= 4, f"Normalize takes 2 to 4 axes, found shape {inputs[0]}")
+        if "scale" in weights:
+            found = weights["scale"].shape
+            expected = ((1,), inputs[0][1:2])
+            require(found in expected, f"scale has shape {found}, expected {expected[1]} or (1,)")
+        return (inputs[0],)
+
+    def axes(self, rank: int) -> tuple[int, ...]:
+        """The axes that are summed over."""
+        return tuple(range(1, rank if self.across_spatial else 2))
+
+    def reference(self, inputs: Sequence[np.ndarray], weights: Arrays) -> tuple[np.ndarray, ...]:
+        x = inputs[0]
+        total = np.float32(self.eps) + (x * x).sum(self.axes(x.ndim), keepdims=True)
+        scale = weights["scale"].reshape(-1, *(1,) * (x.ndim - 2))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return ((x / np.sqrt(total) * scale).astype(np.float32),)
 
 
 def spread(values: np.ndarray, rank: int, axis: int) -> np.ndarray:

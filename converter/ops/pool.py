@@ -1,4 +1,4 @@
-"""Spatial pooling with Caffe's size, border and divisor rules."""
+"""Spatial pooling with Caffe's size, border and divisor rules, and its way back."""
 
 from __future__ import annotations
 
@@ -76,6 +76,84 @@ class Pool2d(Operator):
         if window.shape[2] == 0 or window.shape[3] == 0:
             return np.full(window.shape[:2], np.finfo(np.float32).min, np.float32)
         return window.max((2, 3))
+
+
+@dataclass(frozen=True, slots=True)
+class PoolMask(Operator):
+    """Where max pooling with the same fields finds its maxima: y * W + x of the first one in a
+    window, row by row; -1 where nothing in it exceeds the lowest float."""
+
+    kernel: Pair = (1, 1)
+    stride: Pair = (1, 1)
+    pads: Pair = (0, 0)
+    ceil_mode: bool = True
+    global_pooling: bool = False
+
+    def pool(self) -> Pool2d:
+        """The max pooling that this belongs to."""
+        fields = (self.kernel, self.stride, self.pads, self.ceil_mode, self.global_pooling)
+        return Pool2d("max", *fields)
+
+    def infer_shapes(self, inputs: Sequence[Shape], weights: Arrays) -> tuple[Shape, ...]:
+        return self.pool().infer_shapes(inputs, weights)
+
+    def reference(self, inputs: Sequence[np.ndarray], weights: Arrays) -> tuple[np.ndarray, ...]:
+        lowest = np.finfo(np.float32).min
+        x = np.where(np.isnan(inputs[0]), lowest, inputs[0])
+        (shape,) = self.infer_shapes([x.shape], weights)
+        y = np.full(shape, -1, np.float32)
+        pool, width = self.pool(), x.shape[3]
+        rows = spans(x.shape[2], shape[2], *(v[0] for v in pool.window(x.shape)))
+        columns = spans(width, shape[3], *(v[1] for v in pool.window(x.shape)))
+        for i, (top, bottom, _) in enumerate(rows):
+            for j, (left, right, _) in enumerate(columns):
+                window = x[:, :, top:bottom, left:right].reshape(*x.shape[:2], -1)
+                if window.shape[2] == 0:
+                    continue
+                at = window.argmax(2)
+                found = (top + at // (right - left)) * width + left + at % (right - left)
+                y[:, :, i, j] = np.where(window.max(2) > lowest, found, -1)
+        return (y,)
+
+
+@dataclass(frozen=True, slots=True)
+class Unpool(Operator):
+    """Inputs: x (N, C, h, w) and the mask of a max pooling, of the same shape. Every value of x
+    goes to the place y * W + x in its channel that the mask names; everything else is 0.
+
+    The output has `size`, or where that is (0, 0) height h * scale - cut. Where places repeat the
+    last value in row order stands; places outside the output are passed over.
+    """
+
+    size: Pair = (0, 0)
+    scale: Pair = (2, 2)
+    cut: Pair = (0, 0)
+
+    def infer_shapes(self, inputs: Sequence[Shape], weights: Arrays) -> tuple[Shape, ...]:
+        x, mask = inputs
+        require(len(x) == 4, f"unpooling needs a 4-D input, found shape {x}")
+        require(x == mask, f"the mask has shape {mask}, expected that of the input, {x}")
+        size = self.size
+        if size == (0, 0):
+            axes = zip(x[2:], self.scale, self.cut, strict=True)
+            size = tuple(n * scale - cut for n, scale, cut in axes)
+        require(min(size) > 0, f"unpooling {x} to {size} leaves nothing")
+        return ((*x[:2], *size),)
+
+    def reference(self, inputs: Sequence[np.ndarray], weights: Arrays) -> tuple[np.ndarray, ...]:
+        return (scatter(*inputs, self.infer_shapes([x.shape for x in inputs], weights)[0], 0),)
+
+
+def scatter(x: np.ndarray, mask: np.ndarray, shape: Shape, fill: int) -> np.ndarray:
+    """Unpool's output of this shape, `fill` where nothing is written."""
+    planes, places = x.reshape(-1, x[0, 0].size), shape[2] * shape[3]
+    y = np.full((len(planes), places + 1), fill, x.dtype)  # one more: what is passed over
+    at = mask.reshape(planes.shape)
+    with np.errstate(invalid="ignore"):
+        inside = (at > -1) & (at < places)
+        at = np.where(inside, at, places).astype(np.int64)
+    np.put_along_axis(y, at, planes, 1)
+    return y[:, :places].reshape(shape)
 
 
 def spans(size: int, out: int, k: int, s: int, p: int) -> list[tuple[int, int, int]]:
