@@ -27,13 +27,13 @@ class Recurrent(Operator):
     so: a static input (N, S), the initial states (1, N, H) each; else the states start at 0.
 
     Before step t the states are multiplied by cont[t]: 0 begins a new sequence. Output (T, N, H),
-    or with `expose` (T + 1, N, H) whose last row is the state after the last step that the
-    output does not hold itself.
+    or where `expose` is T, not 0, (T + 1, N, H) whose last row is the state after the last step
+    that the output does not hold itself.
     """
 
     channels: int
     static: bool = False
-    expose: bool = False
+    expose: int = 0
 
     def per_sample(self, shapes: Sequence[Shape]) -> bool:
         return False
@@ -50,7 +50,7 @@ class Recurrent(Operator):
         return tuple(self.matrices([(1, 1, 1)] * 3))
 
     def infer_shapes(self, inputs: Sequence[Shape], weights: Arrays) -> tuple[Shape, ...]:
-        expected = 2 + self.static + self.expose * self.states()
+        expected = 2 + self.static + (self.states() if self.expose else 0)
         require(len(inputs) == expected, f"expected {expected} inputs, found {len(inputs)}")
         require(len(inputs[0]) == 3, f"the input must be T x N x I, found shape {inputs[0]}")
         steps, streams = inputs[0][:2]
@@ -71,7 +71,8 @@ class Recurrent(Operator):
             if key in weights:
                 found = weights[key].shape
                 require(found == shape, f"{key} has shape {found}, expected {shape}")
-        return ((steps + self.expose, streams, self.channels),)
+        require(self.expose in (0, steps), f"expected {self.expose} steps, found {steps}")
+        return ((steps + (self.expose > 0), streams, self.channels),)
 
     def macs(self, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> int:
         shapes = [shape for shape in self.matrices(inputs).values() if len(shape) == 2]
@@ -115,7 +116,7 @@ class Lstm(Recurrent):
             c = keep * sigmoid(f) * c + sigmoid(i) * np.tanh(g)
             h = sigmoid(o) * np.tanh(c)
             rows.append(h)
-        return (np.stack(rows + [c] * self.expose).astype(np.float32),)
+        return (np.stack(rows + [c] * (self.expose > 0)).astype(np.float32),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,7 @@ class Rnn(Recurrent):
                 z = z + static @ weights["static"].T
             h = np.tanh(z)
             rows.append(np.tanh(h @ weights["output"].T + weights["output_bias"]))
-        return (np.stack(rows + [h] * self.expose).astype(np.float32),)
+        return (np.stack(rows + [h] * (self.expose > 0)).astype(np.float32),)
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""BatchNorm, Scale, Bias, LRN, Softmax."""
+"""BatchNorm, Scale, Bias, LRN, MVN, Normalize, Softmax."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from demitasse.converter.caffe.lower import Blob, Context
 from demitasse.converter.caffe.params import Params
 from demitasse.converter.caffe.registry import caffe_layer
 from demitasse.converter.graph import Shape
-from demitasse.converter.ops import BatchNorm, Bias, Lrn, Scale, Softmax
+from demitasse.converter.ops import BatchNorm, Bias, Lrn, Mvn, Normalize, Scale, Softmax
 from demitasse.converter.ops.base import canonical_axis
 from demitasse.errors import ParseError, ShapeError, WeightsError
 
@@ -112,6 +112,32 @@ def lrn(context: Context) -> None:
             k=params.real("k", 1.0),
         )
     )
+
+
+@caffe_layer("MVN")
+def mvn(context: Context) -> None:
+    context.expect()
+    params = context.params("mvn_param")
+    context.emit(
+        Mvn(
+            variance=params.boolean("normalize_variance", True),
+            across_channels=params.boolean("across_channels", False),
+            eps=params.real("eps", 1e-9),
+        )
+    )
+
+
+@caffe_layer("Normalize", weighted=True)
+def normalize(context: Context) -> None:
+    """SSD's: the Euclidean norm becomes the scale."""
+    context.expect()
+    params = context.params("norm_param")
+    shared = params.boolean("channel_shared", True)
+    op = Normalize(params.boolean("across_spatial", True), params.real("eps", 1e-10))
+    op.infer_shapes([context.shape], {})  # there is an axis 1
+    shape = () if shared else context.shape[1:2]
+    weights = context.weights(scale=Blob(shape, params.filler("scale_filler")))
+    context.emit(op, {key: array.reshape(-1) for key, array in weights.items()})
 
 
 @caffe_layer("Softmax")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from demitasse.converter.caffe.lower import Context
 from demitasse.converter.caffe.params import Params
 from demitasse.converter.caffe.registry import caffe_layer
-from demitasse.converter.ops import Pool2d
+from demitasse.converter.ops import Pool2d, PoolMask
 from demitasse.errors import ParseError, UnsupportedError
 
 Pair = tuple[int, int]
@@ -20,8 +20,8 @@ def pooling(context: Context) -> None:
     method = params.symbol("pool", METHODS, "MAX")
     if method == "STOCHASTIC":
         raise UnsupportedError("stochastic pooling is not supported", remedy="use MAX or AVE")
-    if len(context.tops) > 1:
-        raise UnsupportedError("the mask of max pooling (a second top) is not supported")
+    if len(context.tops) > 1 and method != "MAX":
+        raise ParseError(f"only MAX pooling has a mask as second top, not {method}")
     global_pooling = params.boolean("global_pooling", False)
     kernel = _kernel(params, global_pooling)
     pads = _pair(params, "pad", 0)
@@ -31,16 +31,11 @@ def pooling(context: Context) -> None:
     if min(*kernel, *stride) < 1 or min(pads) < 0:
         raise ParseError("kernel and stride must be positive, pad not negative")
     params.ignore("engine")
-    context.emit(
-        Pool2d(
-            kind="max" if method == "MAX" else "average",
-            kernel=kernel,
-            stride=stride,
-            pads=pads,
-            ceil_mode=_rounds_up(params),
-            global_pooling=global_pooling,
-        )
-    )
+    fields = (kernel, stride, pads, _rounds_up(params), global_pooling)
+    kind = "max" if method == "MAX" else "average"
+    context.emit(Pool2d(kind, *fields), outputs=context.tops[:1])
+    if len(context.tops) > 1:
+        context.emit(PoolMask(*fields), outputs=context.tops[1:])
 
 
 def _rounds_up(params: Params) -> bool:
