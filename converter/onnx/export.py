@@ -9,7 +9,7 @@ from onnx import TensorProto, helper
 
 import demitasse
 from demitasse.converter.evaluate import check_weights
-from demitasse.converter.graph import Graph
+from demitasse.converter.graph import Graph, Node
 from demitasse.converter.onnx.forms import FORMS
 from demitasse.converter.onnx.step import Parts, Step, taken
 from demitasse.converter.onnx.versions import DEFAULT, check_opset, ir_version
@@ -28,14 +28,19 @@ def export_onnx(graph: Graph, opset: int = DEFAULT) -> onnx.ModelProto:
     check_opset(opset)
     check_weights(graph)
     graph = fold_constants(graph)
-    _check_forms(graph)
     names = value_names(graph)
     parts = Parts(opset, taken(names.values()), taken(node.name for node in graph.nodes))
+    gaps = []
+    counted = _counted(graph)
     for node in graph.nodes:
-        step = Step(parts, graph, node, names)
-        results = FORMS[type(node.op)](step, node.op)
-        results = (results,) if isinstance(results, str) else results
-        step.finish(results, [names[name] for name in node.outputs])
+        try:
+            if not counted.keys().isdisjoint(node.inputs):
+                raise UnsupportedError("its input has as many rows as a run finds")
+            _write(parts, graph, node, names)
+        except UnsupportedError as error:
+            gaps.append((node.name, error.message))
+    if gaps:
+        raise _without_form(gaps)
     return _model(graph, parts, names)
 
 
@@ -56,13 +61,21 @@ def value_names(graph: Graph) -> dict[str, str]:
     return names
 
 
-def _check_forms(graph: Graph) -> None:
-    gaps = [node for node in graph.nodes if type(node.op) not in FORMS]
-    if gaps:
-        layers = ", ".join(f"'{node.name}' ({type(node.op).__name__})" for node in gaps)
-        raise UnsupportedError(
-            f"without an ONNX form: layer {layers}", remedy="end the network before, with --outputs"
-        )
+def _write(parts: Parts, graph: Graph, node: Node, names: Mapping[str, str]) -> None:
+    form = FORMS.get(type(node.op))
+    if form is None:
+        raise UnsupportedError(type(node.op).__name__)
+    step = Step(parts, graph, node, names)
+    results = form(step, node.op)
+    results = (results,) if isinstance(results, str) else results
+    step.finish(results, [names[name] for name in node.outputs])
+
+
+def _without_form(gaps: list[tuple[str, str]]) -> UnsupportedError:
+    layers = ", ".join(f"'{name}' ({reason})" for name, reason in gaps)
+    return UnsupportedError(
+        f"without an ONNX form: layer {layers}", remedy="end the network before, with --outputs"
+    )
 
 
 def _model(graph: Graph, parts: Parts, names: Mapping[str, str]) -> onnx.ModelProto:
@@ -71,9 +84,13 @@ def _model(graph: Graph, parts: Parts, names: Mapping[str, str]) -> onnx.ModelPr
     read = {name for node in nodes for name in node.input}
     made = {name for node in nodes for name in node.output}
 
+    counted = _counted(graph)
+
     def described(tensors: Iterable[str]) -> list[onnx.ValueInfoProto]:
         return [
-            helper.make_tensor_value_info(names[name], TensorProto.FLOAT, graph.tensors[name].shape)
+            helper.make_tensor_value_info(
+                names[name], TensorProto.FLOAT, counted.get(name, graph.tensors[name].shape)
+            )
             for name in tensors
         ]
 
@@ -93,6 +110,17 @@ def _model(graph: Graph, parts: Parts, names: Mapping[str, str]) -> onnx.ModelPr
         producer_name="demitasse",
         producer_version=demitasse.__version__,
     )
+
+
+def _counted(graph: Graph) -> dict[str, tuple[int | str, ...]]:
+    """Shapes of outputs whose number of rows a run decides, with a name in its place."""
+    found: dict[str, tuple[int | str, ...]] = {}
+    for node in graph.nodes:
+        if node.op.capacity(graph.shapes(node.inputs)) is not None:
+            for name in node.outputs:
+                shape = graph.tensors[name].shape
+                found[name] = (*shape[:2], f"{node.name} rows", *shape[3:])
+    return found
 
 
 def _needed(nodes: list[onnx.NodeProto], outputs: Iterable[str]) -> list[onnx.NodeProto]:

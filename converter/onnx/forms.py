@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from demitasse.converter import ops
-from demitasse.converter.onnx import activation, conv, eltwise, norm, pool, shape
+from demitasse.converter.onnx import activation, conv, detection, eltwise, norm, pool, roi, shape
 from demitasse.converter.onnx.step import Step
 
 Form = Callable[[Step, Any], "str | tuple[str, ...]"]
@@ -21,6 +21,7 @@ FORMS: Mapping[type[ops.Operator], Form] = {
     ops.Conv2d: conv.conv2d,
     ops.Crop: shape.crop,
     ops.Deconv2d: conv.deconv2d,
+    ops.DetectionOutput: detection.detection_output,
     ops.Eltwise: eltwise.eltwise,
     ops.Elu: activation.elu,
     ops.Flatten: shape.flatten,
@@ -31,11 +32,14 @@ FORMS: Mapping[type[ops.Operator], Form] = {
     ops.Permute: shape.permute,
     ops.Pool2d: pool.pool2d,
     ops.Power: activation.power,
+    ops.PsRoiPool: roi.psroi_pool,
     ops.Relu: activation.relu,
     ops.Reshape: shape.reshape,
+    ops.RoiPool: roi.roi_pool,
     ops.Scale: norm.scale,
     ops.Sigmoid: activation.plain,
     ops.Slice: shape.cut,
     ops.Softmax: norm.softmax,
     ops.Tanh: activation.plain,
+    ops.YoloOutput: detection.yolo_output,
 }

@@ -85,26 +85,22 @@ def _pool(step: Step, kind: str, x: str, axes: list[Axis], **attributes: int) ->
 
 
 def _with_empty(step: Step, y: str, op: Pool2d, axes: list[Axis]) -> str:
-    """Windows behind the input: the lowest float, or the average 0 / area."""
+    """Windows behind the input: the lowest float; an average of 0, or NaN where the area is 0."""
     after = [axis.empty for axis in axes]
     if op.kind != "average":
         return padded(step, y, [0, 0], after, LOWEST)
-    rows, columns = (
-        np.array(
-            [length for *_, length in spans(a.size, a.out + a.empty, a.kernel, a.stride, a.pad)]
-        )
-        for a in axes
-    )
-    areas = np.outer(rows, columns).astype(np.float32)
-    areas[: axes[0].out, : axes[1].out] = 1
-    with np.errstate(invalid="ignore"):
-        nothing = np.float32(0) / areas
     y = padded(step, y, [0, 0], after, 0.0)
-    return (
-        step.add("Add", y, step.constant(nothing[None, None], "empty"))
-        if np.isnan(nothing).any()
-        else y
-    )
+    areas = np.outer(*(_lengths(axis) for axis in axes))
+    if (areas != 0).all():
+        return y
+    lost = np.where(areas == 0, np.float32(np.nan), np.float32(0))
+    return step.add("Add", y, step.constant(lost[None, None], "lost"))
+
+
+def _lengths(axis: Axis) -> np.ndarray:
+    """What each window counts in the divisor."""
+    windows = spans(axis.size, axis.out + axis.empty, axis.kernel, axis.stride, axis.pad)
+    return np.array([length for *_, length in windows])
 
 
 def padded(step: Step, x: str, before: list[int], after: list[int], value: float) -> str:

@@ -27,7 +27,7 @@ class Parts:
     def initializer(self, name: str, value: np.ndarray) -> str:
         """Add a constant; returns the name that it got."""
         name = self.values.unique(name)
-        self.initializers[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
+        self.initializers[name] = numpy_helper.from_array(value, name)
         return name
 
 
