@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from demitasse.converter.flat.format import MAX_INPUTS, MAX_RANK, Opcode
+from demitasse.converter.flat.format import ITEM_SIZES, MAX_INPUTS, MAX_RANK, Opcode
 from demitasse.converter.flat.layout import (
     View,
     assign,
@@ -23,6 +23,7 @@ from demitasse.converter.ops import (
     Crop,
     Deconv2d,
     Dequantize,
+    DetectionOutput,
     Eltwise,
     Flatten,
     InnerProduct,
@@ -31,25 +32,37 @@ from demitasse.converter.ops import (
     Permute,
     Pool2d,
     PRelu,
+    PsRoiPool,
     Quantize,
     Rescale,
     Reshape,
+    RoiPool,
     Scale,
     Slice,
     Softmax,
     Unary,
+    YoloOutput,
 )
 from demitasse.errors import UnsupportedError
 
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """One tensor record: a typed view of a buffer. `name` is None for what nobody asks for."""
+    """One tensor record: a typed view of a buffer. `name` is None for what nobody asks for.
+
+    counted: the number of its rows (axis 2) stands behind its buffer.
+    """
 
     name: str | None
     dtype: str
     quant: Quantization | None
     view: View
+    counted: bool = False
+
+    @property
+    def end(self) -> int:
+        """Where the view ends in its buffer, in bytes."""
+        return (self.view.offset + self.view.extent()) * ITEM_SIZES[self.dtype]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +98,29 @@ def lower(graph: Graph) -> Program:
     """Lower an optimized graph. Raises UnsupportedError naming what the runtime lacks."""
     graph = prepare(graph)
     operands = {name: _operand(graph, name, view) for name, view in assign(graph).items()}
+    for name in _counted(graph):
+        operands[name] = replace(operands[name], counted=True)
     steps: list[Step] = []
     after = dict.fromkeys(graph.inputs, 0)
     for node in graph.nodes:
         steps.extend(_steps(graph, node, operands))
         after.update(dict.fromkeys(node.outputs, len(steps)))
     return Program(graph, tuple(steps), operands, after)
+
+
+def _counted(graph: Graph) -> set[str]:
+    """The outputs with as many rows as a run finds. Nothing in the runtime reads these."""
+    found: set[str] = set()
+    for node in graph.nodes:
+        if read := found.intersection(node.inputs):
+            raise UnsupportedError(
+                f"reads {read.pop()}, of which only a run tells how many rows it has",
+                layer=node.name,
+                remedy="cut the network there: --outputs",
+            )
+        if node.op.capacity(graph.shapes(node.inputs)) is not None:
+            found.update(node.outputs)
+    return found
 
 
 def _operand(graph: Graph, name: str, view: View) -> Operand:
@@ -171,6 +201,10 @@ OPCODES: dict[type, tuple[Opcode | dict[str, Opcode], bool]] = {
     Softmax: (Opcode.SOFTMAX, False),
     Quantize: (Opcode.QUANTIZE, False),
     Dequantize: (Opcode.DEQUANTIZE, False),
+    DetectionOutput: (Opcode.DETECTION, False),
+    YoloOutput: (Opcode.YOLO, False),
+    RoiPool: (Opcode.ROI_POOL, True),
+    PsRoiPool: (Opcode.PSROI_POOL, True),
 }
 
 

@@ -23,6 +23,8 @@ IN_PLACE = {
     Opcode.SOFTMAX,
 }
 
+COUNT_BYTES = 4  # of a tensor that has as many rows as a run finds
+
 
 @dataclass(frozen=True, slots=True)
 class Life:
@@ -80,7 +82,7 @@ def _lives(program: Program) -> dict[str, Life]:
 
     def touch(operand: Operand, step: int) -> None:
         view = operand.view
-        size = round_up((view.offset + view.extent()) * ITEM_SIZES[operand.dtype], ALIGN)
+        size = round_up(operand.end + (COUNT_BYTES if operand.counted else 0), ALIGN)
         old = lives.get(view.buffer, Life(0, step, step))
         lives[view.buffer] = Life(max(size, old.size), min(old.first, step), max(old.last, step))
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from demitasse.converter.graph import Graph, Node, Tensor
-from demitasse.converter.ops import BatchNorm, Flatten, Identity, InnerProduct, Reshape
+from demitasse.converter.ops import BatchNorm, Constant, Flatten, Identity, InnerProduct, Reshape
 from demitasse.converter.ops.base import canonical_axis, count
 from demitasse.converter.passes.affine import affine_of, as_scale
 from demitasse.converter.passes.identity import drop_identities
@@ -15,13 +17,23 @@ HIDDEN = "%"  # names that start so never reach the user
 
 
 def prepare(graph: Graph) -> Graph:
-    """No Identity or BatchNorm; every InnerProduct flattens rank 2 or 4 from axis 1."""
+    """No Identity, BatchNorm or PriorBox; every InnerProduct flattens rank 2 or 4 from axis 1; an
+    output that has as many rows as a run finds has room for the most."""
     graph = _copy_passed_through(drop_identities(graph))
     tensors = dict(graph.tensors)
     producers = graph.producers()
     nodes: list[Node] = []
     for node in graph.nodes:
-        if isinstance(node.op, BatchNorm) and (affine := affine_of(graph, node)) is not None:
+        shapes = [tensors[name].shape for name in node.inputs]
+        rows = node.op.capacity(shapes)
+        if rows is not None:
+            (name,) = node.outputs
+            tensors[name] = replace(tensors[name], shape=(1, 1, rows, tensors[name].shape[3]))
+        if node.op.shape_only:
+            blanks = [np.broadcast_to(np.float32(0), shape) for shape in shapes]
+            (value,) = node.op.reference(blanks, node.weights)
+            nodes.append(replace(node, op=Constant(), inputs=(), weights={"value": value}))
+        elif isinstance(node.op, BatchNorm) and (affine := affine_of(graph, node)) is not None:
             nodes.append(as_scale(graph, node, affine))
         elif isinstance(node.op, InnerProduct):
             nodes.extend(_inner_product(node, tensors, producers))

@@ -29,6 +29,7 @@ class TensorRecord:
     scale: float
     zero_point: int
     after: int
+    count: int = 0  # where the number of its rows stands; 0: they are all there
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,4 +158,5 @@ def _tensor(record: Record, name: str | None) -> TensorRecord:
         scale=record[4],
         zero_point=record[5],
         after=record[20],
+        count=record[21],
     )

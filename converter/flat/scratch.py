@@ -8,16 +8,23 @@ from __future__ import annotations
 from demitasse.converter.flat.blobs import packing_of
 from demitasse.converter.flat.format import ALIGN, Opcode, round_up
 from demitasse.converter.flat.lower import Step
+from demitasse.converter.ops import DetectionOutput
 
 # Integer convolutions gather the inputs of a few pixels as int16: whole tiles, up to a budget
 # (runtime_c/kernels/generic/dmt_patch.h).
 PATCH_BYTES = 8192
 TILE_PIXELS = 4
 MOST_PIXELS = 64
+BOX_BYTES = 20
 
 
 def scratch_of(step: Step) -> int:
     """Bytes, a multiple of 64."""
+    if step.node is not None and isinstance(step.node.op, DetectionOutput):
+        return _detection(step.node.op, step.inputs[1].view.shape[1])
+    if step.opcode is Opcode.YOLO:
+        boxes = step.output.view.shape[2] // step.inputs[0].view.shape[0]
+        return round_up(boxes * (BOX_BYTES + 4 + 4), ALIGN)  # and a score and an index of each
     dtype = step.dtype
     if step.opcode not in (Opcode.CONV, Opcode.DECONV) or dtype == "float32":
         return 0
@@ -33,3 +40,10 @@ def scratch_of(step: Step) -> int:
     width = (*y[2:], 1, 1)[1] * ((*y[2:], 1, 1)[0] if one else 1)
     tiles = max(PATCH_BYTES // patch // TILE_PIXELS, 1)
     return round_up(patch * min(tiles * TILE_PIXELS, MOST_PIXELS, width), ALIGN)
+
+
+def _detection(op: DetectionOutput, scores: int) -> int:
+    """The boxes of one class, and of every class indices of its best and two numbers."""
+    most = scores // op.classes
+    most = most if op.top_k < 0 else min(most, op.top_k)
+    return round_up(BOX_BYTES * most + 4 * op.classes * (most + 2), ALIGN)

@@ -155,7 +155,7 @@ class _TensorTable:
             np.float32(1 / np.float64(scale)),
             self.names.add(operand.name),
             self.program.after.get(operand.name or "", 0),
-            0,
+            self.memory.offsets[view.buffer] + operand.end if operand.counted else 0,
         )
 
 

@@ -53,10 +53,8 @@ class RoiPool(Operator):
         """First and past-last pixel of each bin along one axis."""
         start, end = (_round(edge * F(self.scale)) for edge in (near, far))
         step = F(max(end - start + 1, 1)) / F(bins)
-        return [
-            _inside(start + int(np.floor(F(i) * step)), start + int(np.ceil(F(i + 1) * step)), size)
-            for i in range(bins)
-        ]
+        edges = [(F(i) * step, F(i + 1) * step) for i in range(bins)]
+        return [_inside(start + _floor(a), start + _ceil(b), size) for a, b in edges]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +100,7 @@ class PsRoiPool(Operator):
         side = end - start if end - start > F(0.1) else F(0.1)
         step = side / F(bins)
         edges = [(F(i) * step + start, F(i + 1) * step + start) for i in range(bins)]
-        return [
-            _inside(int(np.floor(_bounded(a))), int(np.ceil(_bounded(b))), size) for a, b in edges
-        ]
+        return [_inside(_floor(a), _ceil(b), size) for a, b in edges]
 
 
 def _check(inputs: Sequence[Shape]) -> None:
@@ -139,6 +135,14 @@ def _bins(
 def _bounded(x: np.float32) -> np.float32:
     """Inside +-LIMIT; NaN is the lower end."""
     return min(x, LIMIT) if x > -LIMIT else -LIMIT
+
+
+def _floor(x: np.float32) -> int:
+    return int(np.floor(_bounded(x)))
+
+
+def _ceil(x: np.float32) -> int:
+    return int(np.ceil(_bounded(x)))
 
 
 def _round(x: np.float32) -> int:

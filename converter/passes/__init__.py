@@ -7,9 +7,11 @@ from demitasse.converter.passes.batch import single_sample
 from demitasse.converter.passes.constants import fold_constants
 from demitasse.converter.passes.identity import drop_identities
 from demitasse.converter.passes.layout import cancel_layout
+from demitasse.converter.passes.priors import absorb_priors
 
 PASSES = (
     fold_constants,
+    absorb_priors,
     single_sample,
     drop_identities,
     fold_affine,
@@ -39,6 +41,7 @@ def simplify(graph: Graph) -> Graph:
 __all__ = [
     "EXCHANGE",
     "PASSES",
+    "absorb_priors",
     "cancel_layout",
     "drop_identities",
     "fold_affine",

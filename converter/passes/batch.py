@@ -28,6 +28,8 @@ def _keeps_batch(node: Node, graph: Graph, single: Graph) -> bool:
     inputs = graph.shapes(node.inputs)
     if any(not shape for shape in inputs) or not node.op.per_sample(inputs):
         return False
+    if node.op.capacity(inputs) is not None:
+        return True
     many = graph.tensors[graph.inputs[0]].shape[:1]
     return all(
         batch == (*many, *one[1:]) and one[:1] == (1,)

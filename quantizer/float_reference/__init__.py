@@ -12,8 +12,21 @@ from typing import Any
 import numpy as np
 
 from demitasse.converter.graph import Arrays
-from demitasse.converter.ops import Bias, Eltwise, Lrn, Pool2d, PRelu, Scale, Softmax
+from demitasse.converter.ops import (
+    Bias,
+    DetectionOutput,
+    Eltwise,
+    Lrn,
+    Pool2d,
+    PRelu,
+    PsRoiPool,
+    RoiPool,
+    Scale,
+    Softmax,
+    YoloOutput,
+)
 from demitasse.quantizer.float_reference.base import Inputs, exp, log
+from demitasse.quantizer.float_reference.detection import detect, roi_pool
 from demitasse.quantizer.float_reference.elementwise import UNARY, eltwise, prelu, scale, unary
 from demitasse.quantizer.float_reference.norm import lrn, softmax
 from demitasse.quantizer.float_reference.pool import pool
@@ -28,6 +41,10 @@ RUNNERS: dict[type, Callable[[Any, Inputs, Arrays], np.ndarray]] = {
     Pool2d: pool,
     Lrn: lrn,
     Softmax: softmax,
+    DetectionOutput: detect,
+    YoloOutput: detect,
+    RoiPool: roi_pool,
+    PsRoiPool: roi_pool,
 }
 
 

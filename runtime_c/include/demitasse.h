@@ -49,6 +49,8 @@ typedef struct {
   uint32_t offset; /* in the file: the record or field to blame */
 } dmt_where;
 
+#define DMT_ALL_ROWS 0xFFFFFFFFu
+
 /* A tensor in memory. dim is in Caffe's order, stride in bytes. */
 typedef struct {
   void *data;
@@ -60,6 +62,8 @@ typedef struct {
   float inv_scale;
   int32_t zero_point;
   uint32_t name; /* offset in the NAME section, or 0xFFFFFFFF */
+  uint32_t rows; /* how many of axis 2 the last run found, dim[2] being the most (detections); else
+                    DMT_ALL_ROWS */
 } dmt_view;
 
 typedef struct {

@@ -11,7 +11,9 @@ static const char usage[] =
     "usage: dmt_run MODEL.demi IN OUT [--quantized] [--kernels NAME] [--threads T]\n"
     "IN, OUT: little-endian float32 of one sample in Caffe's order, all inputs (outputs) one "
     "after\n"
-    "the other; with --quantized OUT holds the integers as stored";
+    "the other; with --quantized OUT holds the integers as stored; an output that has as many "
+    "rows\n"
+    "as are found (detections) follows their number, a uint32";
 
 static const char program[] = "dmt_run";
 
@@ -98,14 +100,21 @@ static void write_outputs(const char *path, const dmt_context *context, int quan
   int good = file != NULL;
   dmt_view view;
   for (uint32_t i = 0; good && dmt_output(context, i, &view) == DMT_OK; i++) {
+    if (view.rows != DMT_ALL_ROWS) {
+      good = fwrite(&view.rows, sizeof view.rows, 1, file) == 1;
+      view.dim[2] = view.rows;
+    }
     size_t count = elements(&view), item = quantized ? dmt_item(view.dtype) : sizeof(float);
+    if (count == 0) {
+      continue;
+    }
     void *values = allocate(program, count * item);
     if (quantized) {
       read_stored(&view, values);
     } else {
       dmt_read_f32(&view, values);
     }
-    good = fwrite(values, item, count, file) == count;
+    good = good && fwrite(values, item, count, file) == count;
   }
   good = file != NULL && fclose(file) == 0 && good;
   if (!good || (aside && rename(target, path) != 0)) {

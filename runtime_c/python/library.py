@@ -39,6 +39,7 @@ class View(c.Structure):
         ("inv_scale", c.c_float),
         ("zero_point", c.c_int32),
         ("name", c.c_uint32),
+        ("rows", c.c_uint32),
     ]
 
 

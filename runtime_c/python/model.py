@@ -9,6 +9,7 @@ import time
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from demitasse.errors import DataError, DemitasseError, ModelFileError, ShapeError
 from demitasse.runtime import library as lib
 from demitasse.runtime.image import make_frame
+from demitasse.runtime.rows import join_rows
 
 Blobs = dict[str, np.ndarray]
 
@@ -39,13 +41,17 @@ _PLACES = {
 
 @dataclass(frozen=True, slots=True)
 class TensorInfo:
-    """What a tensor holds: real = scale * (stored - zero_point); shape as Caffe's, batch 1."""
+    """What a tensor holds: real = scale * (stored - zero_point); shape as Caffe's, batch 1.
+
+    counted: a run finds some number of rows (axis 2), and the shape has the most there can be.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
     scale: float
     zero_point: int
+    counted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,22 +76,33 @@ class OperatorTime:
 class _Tensor:
     info: TensorInfo
     view: lib.View
+    look: Callable[[lib.View], object]  # again: a run changes the number of rows
 
     def read(self) -> np.ndarray:
         """float32 in real units, a new array."""
-        out = np.empty(self.info.shape, np.float32)
-        lib.load().dmt_read_f32(self.view, out.ctypes.data)
+        view = self._now()
+        out = np.empty(tuple(view.dim[: view.rank]), np.float32)
+        if out.size:
+            lib.load().dmt_read_f32(view, out.ctypes.data)
         return out
 
     def stored(self) -> np.ndarray:
         """The elements as the arena has them, a new array."""
-        rank, dtype = self.view.rank, np.dtype(self.info.dtype)
-        steps = tuple(self.view.stride[:rank])
-        extent = dtype.itemsize + sum(
-            (n - 1) * step for n, step in zip(self.info.shape, steps, strict=True)
-        )
-        memory = (ctypes.c_uint8 * extent).from_address(self.view.data)
-        return np.ndarray(self.info.shape, dtype, memory, strides=steps).copy()
+        view = self._now()
+        shape, dtype = tuple(view.dim[: view.rank]), np.dtype(self.info.dtype)
+        steps = tuple(view.stride[: view.rank])
+        extent = dtype.itemsize + sum((n - 1) * step for n, step in zip(shape, steps, strict=True))
+        memory = (ctypes.c_uint8 * extent).from_address(view.data)
+        return np.ndarray(shape, dtype, memory, strides=steps).copy()
+
+    def _now(self) -> lib.View:
+        """The view, with the rows that there are."""
+        if not self.info.counted:
+            return self.view
+        view = lib.View()
+        self.look(view)
+        view.dim[2] = view.rows
+        return view
 
 
 class Model:
@@ -129,6 +146,7 @@ class Model:
         self._observed: _Observed | None = None
         self._inputs = self._ports("input")
         self._outputs = self._ports("output")
+        self._counted = {tensor.info.name for tensor in self._outputs if tensor.info.counted}
         self.inputs = tuple(tensor.info for tensor in self._inputs)
         self.outputs = tuple(tensor.info for tensor in self._outputs)
 
@@ -273,10 +291,10 @@ class Model:
         count = getattr(self._c, f"dmt_{kind}_count")(self._context)
         tensors = []
         for i in range(count):
-            view = lib.View()
-            _check(getattr(self._c, f"dmt_{kind}")(self._context, i, view), self._file)
+            view, look = lib.View(), partial(getattr(self._c, f"dmt_{kind}"), self._context, i)
+            _check(look(view), self._file)
             name = _text(getattr(self._c, f"dmt_{kind}_name")(self._context, i)) or str(i)
-            tensors.append(_Tensor(_info(name, view), view))
+            tensors.append(_Tensor(_info(name, view), view, look))
         return tuple(tensors)
 
     def _collect(self, batch: _Batch, read: Callable[[], Blobs], run: bool = True) -> Blobs:
@@ -290,7 +308,10 @@ class Model:
                 samples.append(dict(read()))
         if batch.size == 1:
             return samples[0]
-        return {key: np.concatenate([sample[key] for sample in samples]) for key in samples[0]}
+        return {key: self._join(key, [sample[key] for sample in samples]) for key in samples[0]}
+
+    def _join(self, name: str, parts: list[np.ndarray]) -> np.ndarray:
+        return join_rows(parts) if name in self._counted else np.concatenate(parts)
 
     def _write(self, batch: _Batch, sample: int) -> None:
         for tensor, blob in zip(self._inputs, batch.blobs, strict=True):
@@ -300,6 +321,8 @@ class Model:
     def _observer(self) -> _Observed:
         if self._observed is None:
             self._observed = _Observed(self)
+            named = [t.info for tensors in self._observed.standing.values() for t in tensors]
+            self._counted |= {info.name for info in named if info.counted}
         return self._observed
 
     def _run_observed(self, callback: Callable[[str, np.ndarray], None]) -> None:
@@ -350,10 +373,14 @@ class _Observed:
         found: dict[int, list[_Tensor]] = {}
         for i in range(self._c.dmt_tensor_count(self._context)):
             view, after = lib.View(), ctypes.c_uint32()
-            _check(self._c.dmt_tensor(self._context, i, view, ctypes.byref(after)), self._file)
+
+            def look(view: lib.View, i: int = i, after: ctypes.c_uint32 = after) -> int:
+                return int(self._c.dmt_tensor(self._context, i, view, ctypes.byref(after)))
+
+            _check(look(view), self._file)
             name = _text(self._c.dmt_name(self._context, view.name))
             if name is not None:
-                found.setdefault(after.value, []).append(_Tensor(_info(name, view), view))
+                found.setdefault(after.value, []).append(_Tensor(_info(name, view), view, look))
         return found
 
 
@@ -399,7 +426,8 @@ def _check(
 
 def _info(name: str, view: lib.View) -> TensorInfo:
     shape = tuple(view.dim[: view.rank])
-    return TensorInfo(name, shape, lib.DTYPES[view.dtype], view.scale, view.zero_point)
+    counted = view.rows != lib.NONE
+    return TensorInfo(name, shape, lib.DTYPES[view.dtype], view.scale, view.zero_point, counted)
 
 
 def _text(name: bytes | None) -> str | None:

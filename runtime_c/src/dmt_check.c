@@ -170,6 +170,12 @@ static int shape_ok(const uint8_t *record, uint32_t rank, uint32_t item, uint32_
   return 1;
 }
 
+/* A number of rows beside the tensor: a word of the arena. */
+static int count_ok(const uint8_t *record, uint32_t rank, uint32_t arena_size) {
+  uint32_t count = dmt_u32(record + DMT_TENSOR_COUNT);
+  return count == 0 || (rank == 4 && count % 4 == 0 && inside(count, 4, arena_size));
+}
+
 static dmt_status check_tensors(const dmt_model *model, dmt_where *where) {
   for (uint32_t i = 0; i < dmt_count(model, DMT_TENS); i++) {
     const uint8_t *record = dmt_record(model, DMT_TENS, i);
@@ -177,6 +183,7 @@ static dmt_status check_tensors(const dmt_model *model, dmt_where *where) {
     uint32_t item = dmt_item(dtype);
     if (dtype < DMT_F32 || dtype > DMT_S16 || rank < 1 || rank > DMT_MAX_RANK ||
         !quantization_ok(record, dtype) || !shape_ok(record, rank, item, model->arena_size) ||
+        !count_ok(record, rank, model->arena_size) ||
         !name_ok(model, dmt_u32(record + DMT_TENSOR_NAME)) ||
         dmt_u32(record + DMT_TENSOR_AFTER) > dmt_count(model, DMT_OPER)) {
       return fail_record(where, DMT_E_TENSOR, model, DMT_TENS, i);

@@ -24,18 +24,27 @@ void dmt_view_tensor(const dmt_model *model, uint32_t index, uint8_t *arena, dmt
   view->inv_scale = dmt_f32(record + DMT_TENSOR_INVERSE);
   view->zero_point = dmt_s32(record + DMT_TENSOR_ZERO);
   view->name = dmt_u32(record + DMT_TENSOR_NAME);
+  view->rows = DMT_ALL_ROWS;
+  uint32_t count = dmt_u32(record + DMT_TENSOR_COUNT);
+  if (count != 0) { /* whatever stands there, a view has no more rows than its axis */
+    uint32_t rows = arena != NULL ? dmt_u32(arena + count) : 0;
+    view->rows = rows < view->dim[2] ? rows : view->dim[2];
+  }
 }
 
 void dmt_make_call(const dmt_model *model, const uint8_t *record, uint8_t *arena, dmt_call *call) {
-  uint32_t io = dmt_u32(record + DMT_OPER_IO);
+  uint32_t io = dmt_u32(record + DMT_OPER_IO), tensor = 0;
   call->param = dmt_section_data(model, DMT_PARM) + dmt_u32(record + DMT_OPER_PARAM);
   call->param_size = dmt_u32(record + DMT_OPER_PARAM_SIZE);
   call->inputs = dmt_u16(record + DMT_OPER_INPUTS);
   call->dtype = record[DMT_OPER_DTYPE];
   for (uint32_t i = 0; i <= call->inputs; i++) {
     dmt_view *view = i < call->inputs ? &call->in[i] : &call->out;
-    dmt_view_tensor(model, dmt_u32(dmt_record(model, DMT_INDX, io + i)), arena, view);
+    tensor = dmt_u32(dmt_record(model, DMT_INDX, io + i));
+    dmt_view_tensor(model, tensor, arena, view);
   }
+  uint32_t count = dmt_u32(dmt_record(model, DMT_TENS, tensor) + DMT_TENSOR_COUNT);
+  call->rows = arena != NULL && count != 0 ? (uint32_t *)(void *)(arena + count) : NULL;
   call->chan.data = dmt_section_data(model, DMT_CHAN);
   call->chan.size = model->section[DMT_CHAN].size;
   call->data.data = dmt_section_data(model, DMT_DATA);

@@ -56,6 +56,7 @@ typedef struct {
   uint32_t dtype;
   dmt_view in[DMT_MAX_INPUTS];
   dmt_view out;
+  uint32_t *rows;   /* where run() says how many it found, if out.rows is not DMT_ALL_ROWS */
   dmt_bytes chan;   /* the CHAN section */
   dmt_bytes data;   /* the DATA section */
   uint8_t *scratch; /* threads * scratch() bytes, 64-byte aligned */

@@ -37,6 +37,7 @@ class View(ctypes.Structure):
         ("inv_scale", ctypes.c_float),
         ("zero_point", ctypes.c_int32),
         ("name", ctypes.c_uint32),
+        ("rows", ctypes.c_uint32),
     )
 
 
@@ -52,6 +53,7 @@ class RawCall(ctypes.Structure):
         ("dtype", ctypes.c_uint32),
         ("views", View * 8),
         ("out", View),
+        ("rows", ctypes.c_void_p),
         ("chan", Bytes),
         ("data", Bytes),
         ("scratch", ctypes.c_void_p),
@@ -168,6 +170,7 @@ class Tensor:
             self.scale,
             np.float32(1 / np.float64(np.float32(self.scale))),
             self.zero,
+            NONE,
             NONE,
         )
 

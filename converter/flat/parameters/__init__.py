@@ -9,6 +9,7 @@ from demitasse.converter.flat.format import Opcode
 from demitasse.converter.flat.lower import Step
 from demitasse.converter.flat.parameters.constant import constant
 from demitasse.converter.flat.parameters.conv import convolution
+from demitasse.converter.flat.parameters.detection import detection, roi_pool, yolo
 from demitasse.converter.flat.parameters.elementwise import eltwise, lookup, rescale, scale, unary
 from demitasse.converter.flat.parameters.norm import lrn, softmax
 from demitasse.converter.flat.parameters.pool import pool
@@ -42,4 +43,8 @@ ENCODERS: dict[Opcode, Callable[[Step, Sections], bytes]] = {
     Opcode.QUANTIZE: nothing,
     Opcode.DEQUANTIZE: nothing,
     Opcode.CONSTANT: constant,
+    Opcode.DETECTION: detection,
+    Opcode.YOLO: yolo,
+    Opcode.ROI_POOL: roi_pool,
+    Opcode.PSROI_POOL: roi_pool,
 }

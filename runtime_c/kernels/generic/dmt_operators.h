@@ -55,6 +55,10 @@
 
 /* Operators with one form for all kernel sets: nothing in them would run faster in lanes. */
 #define DMT_PLAIN_OPERATORS(X)                                                                     \
+  X(dmt_op_detection_f32)                                                                          \
+  X(dmt_op_yolo_f32)                                                                               \
+  X(dmt_op_roi_pool_f32)                                                                           \
+  X(dmt_op_psroi_pool_f32)                                                                         \
   X(dmt_op_constant_f32)                                                                           \
   X(dmt_op_constant_s8)                                                                            \
   X(dmt_op_constant_s16)
