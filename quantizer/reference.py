@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from demitasse.converter.evaluate import checked
-from demitasse.converter.flat.prepare import prepare
+from demitasse.converter.flat.prepare import counted, prepare
 from demitasse.converter.graph import Graph, Node, Tensor
 from demitasse.converter.ops import Concat, Constant, Dequantize, Quantize
 from demitasse.errors import ShapeError, UnsupportedError
@@ -20,6 +20,7 @@ from demitasse.quantizer.integer import RUNNERS, Call
 from demitasse.quantizer.integer.base import quantization
 from demitasse.quantizer.scheme import quantize
 from demitasse.quantizer.sharing import LAYOUT
+from demitasse.runtime.rows import join_rows
 
 Values = dict[str, np.ndarray]
 
@@ -40,8 +41,11 @@ def run_integer(
     }
     keys = dict(graph.blobs) if all_blobs else graph.output_keys()
     runs = [_run(graph, sample) for sample in _samples(graph, stored)]
+    if len(runs) == 1:
+        return {key: runs[0][name] for key, name in keys.items()}
+    joins = {name: join_rows for name in counted(graph)}
     return {
-        key: runs[0][name] if len(runs) == 1 else np.concatenate([run[name] for run in runs])
+        key: joins.get(name, np.concatenate)([run[name] for run in runs])
         for key, name in keys.items()
     }
 

@@ -13,7 +13,7 @@ from demitasse.converter.flat.layout import (
     join_regions,
     reshape_strides,
 )
-from demitasse.converter.flat.prepare import HIDDEN, prepare
+from demitasse.converter.flat.prepare import HIDDEN, counted, prepare
 from demitasse.converter.graph import Graph, Node, Quantization
 from demitasse.converter.ops import (
     Bias,
@@ -98,7 +98,8 @@ def lower(graph: Graph) -> Program:
     """Lower an optimized graph. Raises UnsupportedError naming what the runtime lacks."""
     graph = prepare(graph)
     operands = {name: _operand(graph, name, view) for name, view in assign(graph).items()}
-    for name in _counted(graph):
+    _check_unread(graph)
+    for name in counted(graph):
         operands[name] = replace(operands[name], counted=True)
     steps: list[Step] = []
     after = dict.fromkeys(graph.inputs, 0)
@@ -108,19 +109,16 @@ def lower(graph: Graph) -> Program:
     return Program(graph, tuple(steps), operands, after)
 
 
-def _counted(graph: Graph) -> set[str]:
-    """The outputs with as many rows as a run finds. Nothing in the runtime reads these."""
-    found: set[str] = set()
+def _check_unread(graph: Graph) -> None:
+    """Nothing in the runtime reads a tensor that has as many rows as a run finds."""
+    names = counted(graph)
     for node in graph.nodes:
-        if read := found.intersection(node.inputs):
+        if read := names.intersection(node.inputs):
             raise UnsupportedError(
                 f"reads {read.pop()}, of which only a run tells how many rows it has",
                 layer=node.name,
                 remedy="cut the network there: --outputs",
             )
-        if node.op.capacity(graph.shapes(node.inputs)) is not None:
-            found.update(node.outputs)
-    return found
 
 
 def _operand(graph: Graph, name: str, view: View) -> Operand:

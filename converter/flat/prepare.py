@@ -44,6 +44,16 @@ def prepare(graph: Graph) -> Graph:
     return without_dead_moves(replace(graph, tensors=tensors), nodes)
 
 
+def counted(graph: Graph) -> set[str]:
+    """The tensors that have as many rows as a run finds."""
+    return {
+        name
+        for node in graph.nodes
+        if node.op.capacity(graph.shapes(node.inputs)) is not None
+        for name in node.outputs
+    }
+
+
 def _inner_product(
     node: Node, tensors: dict[str, Tensor], producers: dict[str, Node]
 ) -> list[Node]:

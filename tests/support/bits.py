@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from demitasse.converter.evaluate import evaluate
 from demitasse.converter.flat import write_model
+from demitasse.converter.flat.prepare import counted
 from demitasse.converter.graph import Graph
 from demitasse.quantizer.quantize import quantize
 from demitasse.quantizer.reference import run_integer
@@ -20,17 +22,29 @@ from demitasse.runtime.model import Model
 Blobs = Mapping[str, np.ndarray]
 
 
-def quantized(graph: Graph, inputs: Blobs, precision: str, symmetric: bool = False) -> Graph:
+def quantized(
+    graph: Graph,
+    inputs: Blobs,
+    precision: str,
+    symmetric: bool = False,
+    layers: Mapping[str, str] | None = None,
+) -> Graph:
     """An optimized float graph as integers, calibrated on one feed by the NumPy reference."""
     statistics = Statistics()
     for key, value in evaluate(graph, inputs, all_blobs=True).items():
         statistics.update(graph.blobs[key], value)
-    return quantize(graph, build_table(statistics, precision, "mse", symmetric))
+    table = build_table(statistics, precision, "mse", symmetric)
+    return quantize(graph, replace(table, layers=layers or {}))
 
 
-def stored_bytes(outputs: Blobs, order: list[str]) -> bytes:
+def stored_bytes(outputs: Blobs, graph: Graph) -> bytes:
     """Outputs as `dmt_run --quantized` writes them."""
-    return b"".join(np.ascontiguousarray(outputs[key]).tobytes() for key in order)
+    rows = counted(graph)
+    found = b""
+    for key, name in graph.output_keys().items():
+        found += np.uint32(outputs[key].shape[2]).tobytes() if name in rows else b""
+        found += np.ascontiguousarray(outputs[key]).tobytes()
+    return found
 
 
 def check_host(graph: Graph, inputs: Blobs, path: Path) -> bytes:
@@ -43,7 +57,7 @@ def check_host(graph: Graph, inputs: Blobs, path: Path) -> bytes:
         for key in order:
             assert found[key].dtype == expected[key].dtype, key
             np.testing.assert_array_equal(found[key], expected[key], err_msg=f"{key} {kernels}")
-    return stored_bytes(expected, order)
+    return stored_bytes(expected, graph)
 
 
 def run_program(command: list[str], path: Path, inputs: Blobs, order: tuple[str, ...]) -> bytes:
