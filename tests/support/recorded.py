@@ -35,6 +35,8 @@ MODELS = {
     "hyperlpr_finemap_v1": "HorizonalFinemapping.caffemodel",
     "vanface_landmark": "VanFace.caffemodel",
     "wechat_sr": "sr.caffemodel",
+    "wechat_detect": "detect.caffemodel",
+    "res10_ssd_face": "res10_300x300_ssd_iter_140000.caffemodel",
     "mobilenet_yolov3_lite": "mobilenet_yolov3_lite_deploy_iter_50000.caffemodel",
 }
 
@@ -56,7 +58,9 @@ pool_max_k2s2p1_clip pool_max_k2s3 pool_max_k3s1p1 pool_max_k3s2p1 reshape_4d re
 reshape_insert reshape_neg_axis scale_axis0 scale_bias scale_nobias scale_numaxes_all scale_scalar
 scale_two_bottoms scale_two_bottoms_se shuffle_reshape slice_axis2 slice_dim_legacy slice_even
 slice_points softmax softmax_axis3 softmax_axisneg softmax_large split_fanout_inplace
-ssd_permute_0231 ssd_permute_identity ssd_permute_partial stage_level
+ssd_detout_center ssd_detout_cornersize ssd_detout_empty ssd_detout_noshare ssd_detout_varenc
+ssd_permute_0231 ssd_permute_identity ssd_permute_partial ssd_priorbox_basic ssd_priorbox_clip
+ssd_priorbox_imgsize ssd_priorbox_stephw stage_level
 """
 
 
