@@ -67,7 +67,8 @@ def from_ncnn(text: str, graph: Graph, path: Path | None = None) -> ScaleTable:
             found.warnings.append(f"tensor '{tensor}': its readers differ; the widest range counts")
             scales[tensor] = max(scales[tensor], scale)
     tensors = {name: _symmetric(scale) for name, scale in sorted(scales.items())}
-    return ScaleTable("int8", True, "ncnn", "", tensors, found.weights, tuple(found.warnings))
+    warnings = tuple(found.warnings)
+    return ScaleTable("int8", True, "ncnn", "", tensors, found.weights, warnings=warnings)
 
 
 def _weighted(graph: Graph) -> Iterator[Node]:

@@ -45,6 +45,7 @@ tensors have names that start with "%". Constants of integer nodes, in `Node.wei
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -52,13 +53,16 @@ import numpy as np
 from demitasse.converter.evaluate import check_weights
 from demitasse.converter.graph import Graph, Node, Quantization, Tensor, rebuild
 from demitasse.converter.ops import Concat, Constant, Dequantize, Operator, Quantize, Rescale
+from demitasse.errors import DataError
 from demitasse.quantizer.integer import BUILDERS, Site
 from demitasse.quantizer.integer.activation import rescale_weights
-from demitasse.quantizer.integer.base import clamp_weights
+from demitasse.quantizer.integer.base import Built, clamp_weights
 from demitasse.quantizer.integer.norm import batch_norm_as_scale
 from demitasse.quantizer.scheme import quantize as codes_of
-from demitasse.quantizer.sharing import LAYOUT, assign_quantization
+from demitasse.quantizer.sharing import LAYOUT, assign_quantization, moves_codes
 from demitasse.quantizer.table import ScaleTable
+
+Plan = Mapping[str, str]  # node -> "int8" or "int16", where it is not the table's
 
 
 def quantize(graph: Graph, table: ScaleTable) -> Graph:
@@ -68,7 +72,12 @@ def quantize(graph: Graph, table: ScaleTable) -> Graph:
     missing or not finite.
     """
     check_weights(graph)
-    work = _Work(graph, table, assign_quantization(graph, table), _read_as_integers(graph))
+    plan = plan_of(graph, table)
+    schemes = {
+        precision: assign_quantization(graph, table.at(precision))
+        for precision in {table.precision, *plan.values()}
+    }
+    work = _Work(graph, table, plan, schemes, _readers(graph, table.precision, plan))
     for name in graph.inputs:
         work.add_source(name)
     for node in graph.nodes:
@@ -76,149 +85,163 @@ def quantize(graph: Graph, table: ScaleTable) -> Graph:
     return rebuild(replace(graph, tensors=work.tensors), work.nodes)
 
 
-def _read_as_integers(graph: Graph) -> set[str]:
-    """The tensors that an operator with an integer form reads, or somebody outside."""
-    wanted = set(graph.outputs)
+def plan_of(graph: Graph, table: ScaleTable) -> dict[str, str]:
+    """The table's layers by node; DataError names one that the network lacks.
+
+    A layer that was folded into another stands for it.
+    """
+    nodes = {origin: node.name for node in graph.nodes for origin in node.origin}
+    nodes |= {node.name: node.name for node in graph.nodes}
+    unknown = sorted(table.layers.keys() - nodes.keys())
+    if unknown:
+        raise DataError(
+            f"the table gives layer '{unknown[0]}' a precision, but the network has no such layer",
+            remedy="take the name from `demitasse inspect`",
+        )
+    return {nodes[name]: precision for name, precision in table.layers.items()}
+
+
+def _readers(graph: Graph, precision: str, plan: Plan) -> dict[str, set[str]]:
+    """For each tensor the integers in which somebody reads it; outputs are read from outside."""
+    found: dict[str, set[str]] = {name: set() for name in graph.tensors}
+    for name in graph.outputs:
+        found[name].add(precision)
     for node in reversed(graph.nodes):
-        moves = isinstance(node.op, (*LAYOUT, Concat))
-        if type(node.op) in BUILDERS or (moves and wanted.intersection(node.outputs)):
-            wanted.update(node.inputs[:1] if isinstance(node.op, LAYOUT) else node.inputs)
-    return wanted
+        wanted: set[str] = set()
+        if isinstance(node.op, (*LAYOUT, Concat)):
+            wanted = wanted.union(*(found[name] for name in node.outputs))
+        elif type(node.op) in BUILDERS:
+            wanted = {plan.get(node.name, precision)}
+        for name in node.inputs[:1] if isinstance(node.op, LAYOUT) else node.inputs:
+            found[name] |= wanted
+    return found
 
 
 @dataclass
 class _Work:
-    """The graph as it grows, and where each value stands as an integer and as a float.
+    """The graph as it grows, and the forms (dtype -> tensor) in which each value stands.
 
-    A value keeps its name in the form in which its producer writes it; the other form appears
-    when somebody asks for it.
+    A value keeps its name in the form in which its producer writes it, the first; another form
+    appears when somebody asks for it.
     """
 
     graph: Graph
     table: ScaleTable
-    quants: dict[str, Quantization]
-    wanted: set[str]  # by somebody who computes with integers
+    plan: Plan
+    schemes: Mapping[str, Mapping[str, Quantization]]
+    readers: Mapping[str, set[str]]
     nodes: list[Node] = field(default_factory=list)
     tensors: dict[str, Tensor] = field(default_factory=dict)
-    integers: dict[str, str] = field(default_factory=dict)
-    reals: dict[str, str] = field(default_factory=dict)
+    forms: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def add_node(self, node: Node) -> None:
         """Add what the node becomes."""
+        dtype = self._dtype(node)
         if isinstance(node.op, (*LAYOUT, Concat)):
-            self._add_layout(node)
-            return
-        if isinstance(node.op, Constant):
+            self._add_layout(node, dtype)
+        elif isinstance(node.op, Constant):
             self._add_constant(node)
-            return
-        build = BUILDERS.get(type(node.op))
-        site = Site(
-            node,
-            tuple(self._typed(self.graph.tensors[name]) for name in node.inputs),
-            self._typed(self.graph.tensors[node.outputs[0]]),
-            self._weight_scale(node),
-            self._reach(node.inputs[0]),
-        )
-        built = None if build is None else build(site)
-        if built is None:
+        elif (built := self._build(node, dtype)) is None:
             self._add_float(batch_norm_as_scale(node))
-            return
-        stored = {name: self.integer(name) for name in node.inputs}
-        for made in built.nodes:
-            inputs = tuple(stored.get(name, name) for name in made.inputs)
-            self.nodes.append(replace(made, inputs=inputs))
-        self.tensors.update(built.tensors)
-        self.add_integer(node.outputs[0])
+        else:
+            stored = {name: self.form(name, dtype) for name in node.inputs}
+            for made in built.nodes:
+                inputs = tuple(stored.get(name, name) for name in made.inputs)
+                self.nodes.append(replace(made, inputs=inputs))
+            self.tensors.update(built.tensors)
+            self._add_value(node.outputs[0], dtype)
+
+    def add_source(self, name: str) -> str:
+        """A network input or constant: a float where only float32 operators read it, for an index
+        or a box would not survive being quantized."""
+        wanted = self.readers[name]
+        dtype = self.table.precision if self.table.precision in wanted else max(wanted, default="")
+        return self._add_value(name, dtype or "float32")
+
+    def form(self, name: str, dtype: str) -> str:
+        """The value as a tensor of this type."""
+        forms = self.forms[name]
+        if dtype not in forms:
+            source = self.tensors[next(iter(forms.values()))]
+            hidden = replace(self._typed(name, dtype), name=f"%{name}.{dtype}")
+            forms[dtype] = self._convert(source, hidden, f"{name}.{dtype}")
+        return forms[dtype]
+
+    def _dtype(self, node: Node) -> str:
+        """What the node computes with; who only moves values does so in the form that is there."""
+        if node.name in self.plan:
+            return self.plan[node.name]
+        if moves_codes(node.op) or isinstance(node.op, Concat):
+            sources = node.inputs if isinstance(node.op, Concat) else node.inputs[:1]
+            born = {next(iter(self.forms[name])) for name in sources}
+            if len(born) == 1 and (isinstance(node.op, (*LAYOUT, Concat)) or born != {"float32"}):
+                return born.pop()
+        return self.table.precision
+
+    def _build(self, node: Node, dtype: str) -> Built | None:
+        build = BUILDERS.get(type(node.op))
+        if build is None:
+            return None
+        inputs = tuple(self._typed(name, dtype) for name in node.inputs)
+        scales = self.table.weights.get(node.name) if dtype == self.table.precision else None
+        weight_scale = None if scales is None else np.asarray(scales, np.float32)
+        entry = self.table.tensors.get(node.inputs[0])
+        reach = None if entry is None else (entry.low, entry.high)
+        output = self._typed(node.outputs[0], dtype)
+        return build(Site(node, inputs, output, weight_scale, reach))
 
     def _add_constant(self, node: Node) -> None:
-        name = node.outputs[0]
-        self.add_source(name)
-        if name in self.integers:
-            quant = self.quants[name]
-            codes = codes_of(
-                node.weights["value"], quant.scale, quant.zero_point, self.table.precision
-            )
+        tensor = self.tensors[self.add_source(node.outputs[0])]
+        if tensor.quant is not None:
+            quant, value = tensor.quant, node.weights["value"]
+            codes = codes_of(value, quant.scale, quant.zero_point, tensor.dtype)
             node = replace(node, weights={"value": codes})
         self.nodes.append(node)
 
-    def _add_layout(self, node: Node) -> None:
-        """Move codes, or floats where no input exists as an integer."""
-        sources = node.inputs if isinstance(node.op, Concat) else node.inputs[:1]
-        if not any(name in self.integers for name in sources):
-            self._add_float(node)
-            return
-        inputs = [self.integer(name) for name in sources]
-        if isinstance(node.op, Concat):
-            quant = self.quants[node.outputs[0]]
-            inputs = [self._rescaled(node, i, name, quant) for i, name in enumerate(inputs)]
-        # the second input of a Crop gives its shape only
-        self.nodes.append(replace(node, inputs=(*inputs, *node.inputs[len(inputs) :])))
+    def _add_layout(self, node: Node, dtype: str) -> None:
+        """Move values as they are stored."""
+        if isinstance(node.op, LAYOUT):  # the second input of a Crop gives its shape only
+            inputs = [self.form(node.inputs[0], dtype), *node.inputs[1:]]
+        else:
+            joined = self._typed(node.outputs[0], dtype)
+            inputs = [self.form(name, dtype) for name in node.inputs]
+            inputs = [self._rescaled(node, i, name, joined) for i, name in enumerate(inputs)]
+        self.nodes.append(replace(node, inputs=tuple(inputs)))
         for name in node.outputs:
-            self.add_integer(name)
+            self._add_value(name, dtype)
 
     def _add_float(self, node: Node) -> None:
-        sources = node.inputs if not isinstance(node.op, LAYOUT) else node.inputs[:1]
-        inputs = tuple(self.real(name) for name in sources)
-        self.nodes.append(replace(node, inputs=(*inputs, *node.inputs[len(inputs) :])))
+        inputs = tuple(self.form(name, "float32") for name in node.inputs)
+        self.nodes.append(replace(node, inputs=inputs))
         for name in node.outputs:
-            self._add_real(name)
+            self._add_value(name, "float32")
 
-    def add_source(self, name: str) -> None:
-        """A network input or constant: a float where only float32 operators read it, for an index
-        or a box would not survive being quantized."""
-        if name in self.wanted:
-            self.add_integer(name)
-        else:
-            self._add_real(name)
+    def _add_value(self, name: str, dtype: str) -> str:
+        """A value as its producer writes it."""
+        self.tensors[name] = self._typed(name, dtype)
+        self.forms[name] = {dtype: name}
+        return name
 
-    def _add_real(self, name: str) -> None:
-        self.tensors[name] = self.graph.tensors[name]
-        self.reals[name] = name
-
-    def add_integer(self, name: str) -> None:
-        """A value that is an integer by birth."""
-        self.tensors[name] = self._typed(self.graph.tensors[name])
-        self.integers[name] = name
-
-    def integer(self, name: str) -> str:
-        """The value as an integer tensor."""
-        if name not in self.integers:
-            tensor = self._typed(self.graph.tensors[name])
-            self.integers[name] = self._convert(Quantize(), name, tensor, tensor.dtype)
-        return self.integers[name]
-
-    def real(self, name: str) -> str:
-        """The value as a float32 tensor."""
-        if name not in self.reals:
-            tensor = self.graph.tensors[name]
-            self.reals[name] = self._convert(Dequantize(), name, tensor, "float32")
-        return self.reals[name]
-
-    def _convert(self, op: Operator, name: str, tensor: Tensor, suffix: str) -> str:
-        hidden = f"%{name}.{suffix}"
-        self.tensors[hidden] = replace(tensor, name=hidden)
-        self.nodes.append(Node(f"{name}.{suffix}", op, (name,), (hidden,)))
-        return hidden
-
-    def _rescaled(self, node: Node, index: int, name: str, quant: Quantization) -> str:
+    def _rescaled(self, node: Node, index: int, name: str, joined: Tensor) -> str:
         """The tensor in the quantization that a Concat needs."""
         tensor = self.tensors[name]
-        if tensor.quant == quant:
+        if tensor.quant == joined.quant:
             return name
-        target = replace(tensor, name=f"%{node.name}.{index}", quant=quant)
-        rescale = Node(f"{node.name}.{index}", Rescale(), (name,), (target.name,))
-        weights = rescale_weights(Site(rescale, (tensor,), target)) | clamp_weights(target)
+        target = replace(tensor, name=f"%{node.name}.{index}", quant=joined.quant)
+        return self._convert(tensor, target, f"{node.name}.{index}")
+
+    def _convert(self, source: Tensor, target: Tensor, label: str) -> str:
+        """The target, made from the source by an operator of its own."""
+        op: Operator = Quantize() if source.dtype == "float32" else Rescale()
+        op = Dequantize() if target.dtype == "float32" else op
+        node = Node(label, op, (source.name,), (target.name,))
+        if isinstance(op, Rescale):
+            weights = rescale_weights(Site(node, (source,), target)) | clamp_weights(target)
+            node = replace(node, weights=weights)
         self.tensors[target.name] = target
-        self.nodes.append(replace(rescale, weights=weights))
+        self.nodes.append(node)
         return target.name
 
-    def _typed(self, tensor: Tensor) -> Tensor:
-        return replace(tensor, dtype=self.table.precision, quant=self.quants[tensor.name])
-
-    def _weight_scale(self, node: Node) -> np.ndarray | None:
-        scale = self.table.weights.get(node.name)
-        return None if scale is None else np.asarray(scale, np.float32)
-
-    def _reach(self, name: str) -> tuple[float, float] | None:
-        entry = self.table.tensors.get(name)
-        return None if entry is None else (entry.low, entry.high)
+    def _typed(self, name: str, dtype: str) -> Tensor:
+        quant = None if dtype == "float32" else self.schemes[dtype][name]
+        return replace(self.graph.tensors[name], dtype=dtype, quant=quant)

@@ -46,7 +46,8 @@ class ScaleTable:
     """Scales of activations by tensor and, optionally, of weights by node.
 
     weights: float32 values, one per output channel, real = scale * q; where a node is missing the
-    quantizer derives them. statistics: hash of the statistics behind it, "" if there are none.
+    quantizer derives them. layers: the precision ("int8" or "int16") of those layers that have
+    another than `precision`. statistics: hash of the statistics behind it, "" without any.
     """
 
     precision: str
@@ -55,6 +56,7 @@ class ScaleTable:
     statistics: str
     tensors: Mapping[str, TensorScale]
     weights: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    layers: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
     def tensor(self, name: str) -> TensorScale:
@@ -65,6 +67,17 @@ class ScaleTable:
                 remedy="calibrate this network anew, or add the tensor to the table",
             )
         return self.tensors[name]
+
+    def at(self, precision: str) -> ScaleTable:
+        """The table for another precision: the same, or scales anew from the values seen."""
+        if precision == self.precision:
+            return self
+        symmetric = precision == "int16" or (self.symmetric and self.precision != "int16")
+        tensors = {}
+        for name, row in self.tensors.items():
+            scale, zero_point = activation_scale(row.min, row.max, precision, symmetric)
+            tensors[name] = replace(row, scale=float(scale), zero_point=zero_point)
+        return replace(self, precision=precision, symmetric=symmetric, tensors=tensors, weights={})
 
 
 def build_table(
@@ -148,7 +161,8 @@ def to_text(table: ScaleTable) -> str:
         for name, t in sorted(table.tensors.items())
     }
     weights = {k: [_short(v) for v in scales] for k, scales in sorted(table.weights.items())}
-    for key, rows in (("tensors", tensors), ("weights", weights)):
+    layers = dict(sorted(table.layers.items()))
+    for key, rows in (("layers", layers), ("tensors", tensors), ("weights", weights)):
         body = ",".join(f"\n    {_json(name)}: {_json(row)}" for name, row in rows.items())
         lines.append(f"  {_json(key)}: {{{body}\n  }}" if body else f"  {_json(key)}: {{}}")
     return "{\n" + ",\n".join(lines) + "\n}\n"
@@ -184,8 +198,21 @@ def _table(root: _Checked) -> ScaleTable:
         root.text("statistics"),
         tensors,
         weights,
+        _layers(root),
         tuple(str(w) for w in warnings),
     )
+
+
+def _layers(root: _Checked) -> dict[str, str]:
+    """The precision of single layers; tables without the key have none."""
+    if not root.has("layers"):
+        return {}
+    rows = root.child("layers")
+    layers = {name: rows.text(name) for name in root.names("layers")}
+    for name, precision in layers.items():
+        if precision not in RANGES:
+            raise ValueError(f"layers.{name}: {precision!r} is none of {', '.join(RANGES)}")
+    return layers
 
 
 def _tensor(row: _Checked, precision: str) -> TensorScale:
@@ -213,6 +240,9 @@ class _Checked:
         if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
             raise ValueError(f"{place}: {_json(value)[:40]} is no {_KINDS[kind]}")
         return value
+
+    def has(self, key: str) -> bool:
+        return isinstance(self.value, dict) and key in self.value
 
     def child(self, key: str) -> _Checked:
         return _Checked(self.get(key, dict), f"{self.where}.{key}" if self.where else key)

@@ -204,7 +204,12 @@ def case(data: st.DataObject, kind: Callable[[Builder, Draw], str]) -> tuple[Any
     precision = data.draw(st.sampled_from(["int8", "int16"]))
     symmetric = precision == "int8" and data.draw(st.booleans())
     graph = optimize(b.graph())
-    integer = quantized(graph, feed(b, "random"), precision, symmetric)
+    mixed = st.dictionaries(
+        st.sampled_from([node.name for node in graph.nodes]),
+        st.sampled_from(["int8", "int16"]),
+    )
+    layers = data.draw(mixed) if data.draw(st.booleans()) else {}
+    integer = quantized(graph, feed(b, "random"), precision, symmetric, layers)
     return integer, feed(b, data.draw(st.sampled_from(FEEDS)))
 
 

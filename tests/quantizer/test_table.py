@@ -79,7 +79,10 @@ def test_text_is_json_with_the_shortest_numbers_and_a_line_for_each_tensor() -> 
         "b": TensorScale(float(np.float32(0.1)), -128, 0.0, 25.5, 0.0, 25.5),
         "a": TensorScale(float(np.float32(1e-10)), 0, -1.0, 1.0, -1.0, 1.0),
     }
-    text = to_text(ScaleTable("int8", False, "mse", "abc", tensors, {"conv": (0.5, 0.25)}, ("w",)))
+    table = ScaleTable(
+        "int8", False, "mse", "abc", tensors, {"conv": (0.5, 0.25)}, {"fc": "int16"}, ("w",)
+    )
+    text = to_text(table)
     assert text == (
         "{\n"
         '  "format": "demitasse scale table",\n'
@@ -89,6 +92,9 @@ def test_text_is_json_with_the_shortest_numbers_and_a_line_for_each_tensor() -> 
         '  "method": "mse",\n'
         '  "statistics": "abc",\n'
         '  "warnings": ["w"],\n'
+        '  "layers": {\n'
+        '    "fc": "int16"\n'
+        "  },\n"
         '  "tensors": {\n'
         '    "a": {"scale": 1e-10, "zero_point": 0, "low": -1.0, "high": 1.0, '
         '"min": -1.0, "max": 1.0},\n'
@@ -101,6 +107,7 @@ def test_text_is_json_with_the_shortest_numbers_and_a_line_for_each_tensor() -> 
         "}\n"
     )
     json.loads(text)
+    assert from_text(text) == table
 
 
 def test_a_missing_tensor_is_named() -> None:
@@ -135,6 +142,12 @@ GOOD16 = to_text(build_table(statistics(), "int16"))
         ('"zero_point": -128', '"zero_point": 1.5', "tensors.conv1.zero_point: 1.5 is no integer"),
         ('"conv/2 ü"', '"conv1"', "conv1: given twice"),
         ("[0.5]", "[0.0]", "weights.conv1: a scale has to be positive"),
+        (
+            '"layers": {}',
+            '"layers": {"a": "int4"}',
+            "layers.a: 'int4' is none of int8, int16",
+        ),
+        ('"layers": {}', '"layers": []', "layers: [] is no object"),
         ("[0.5]", '["a"]', 'weights.conv1: "a" is no number'),
         ("[0.5]", "0.5", "weights.conv1: 0.5 is no list"),
     ],
