@@ -8,6 +8,7 @@ types, parameters that belong to another layer type, layer types that the fork d
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -41,6 +42,7 @@ BLOB_PARTS = 16  # looked at in a blob, for its tell-tales
 _WIRES = {"float": FIXED32, "double": FIXED64}
 _NUMBERS = {"int32", "int64", "uint32", "uint64", "bool"}
 _LAYERS = {"LayerParameter", "V1LayerParameter"}
+_CONTROL = re.compile(r"[\0-\x08\x0e-\x1f]")  # not in a string that is one
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,7 @@ class _Reading:
         self.damaged: list[ParseError] = []
         self._left = MAX_FIELDS
         self._layer = ""
+        self._seen: list[str] = []
         self._owners = {
             member.name: member.layers for member in dialect.messages["LayerParameter"].values()
         }
@@ -154,13 +157,14 @@ class _Reading:
 
     def _message(self, kind: str, part: Part) -> Message:
         fields: list[Field] = []
-        if kind in _LAYERS:
-            self._layer = ""
         for inner in Fields(self.data, part.start, part.end):
             fields += self._field(kind, inner)
-        message = Message(tuple(fields))
-        if kind in _LAYERS:
-            self._judge(message)
+        return Message(tuple(fields))
+
+    def _layer_message(self, kind: str, part: Part) -> Message:
+        self._layer, self._seen = "", []
+        message = self._message(kind, part)
+        self._judge(message)
         return message
 
     def _field(self, kind: str, part: Part) -> list[Field]:
@@ -172,20 +176,17 @@ class _Reading:
             where = kind if kind not in _LAYERS else f"layer '{self._layer}'"
             self.odd[kind, part.number, part.wire] = f"field {part.number} of {where}"
             return [Field(f"#{part.number}", "", 0)]
+        if kind in _LAYERS:
+            self._seen.append(member.name)
+            if member.name == "name":
+                self._layer = string(self.data, part)
         if member.type == "BlobProto":
             self._look_at_blob(part)
             return []
-        if member.ignored:
-            return []
-        if kind in _LAYERS and member.name == "name":
-            self._layer = string(self.data, part)
-        if member.type not in self.dialect.messages:
-            quoted = member.type == "string"
-            return [Field(member.name, word, 0, quoted) for word in self._words(member, part)]
         if member.type in _LAYERS:
-            return [Field(member.name, self._message(member.type, part), 0)]
+            return [Field(member.name, self._layer_message(member.type, part), 0)]
         try:
-            return [Field(member.name, self._message(member.type, part), 0)]
+            fields = self._values(member, part)
         except Malformed as reason:
             self.odd[kind, part.number, "damaged"] = f"{member.name} of layer '{self._layer}'"
             self.damaged.append(
@@ -197,6 +198,19 @@ class _Reading:
                 )
             )
             return []
+        return [] if member.ignored else fields
+
+    def _values(self, member: Member, part: Part) -> list[Field]:
+        if member.type in self.dialect.messages:
+            return [Field(member.name, self._message(member.type, part), 0)]
+        if member.type in ("string", "bytes"):
+            word = string(self.data, part)
+            if _CONTROL.search(word):
+                self.odd[member.name, "text"] = f"{member.name} of layer '{self._layer}'"
+            return [Field(member.name, word, 0, quoted=True)]
+        if member.type == "message":  # known by its number alone
+            return []
+        return [Field(member.name, word, 0) for word in self._words(member, part)]
 
     def _fits(self, member: Member, part: Part) -> bool:
         """Whether the wire type is the member's; repeated numbers may be packed."""
@@ -205,10 +219,8 @@ class _Reading:
         return part.wire == wire or (member.repeated and part.wire == BYTES)
 
     def _words(self, member: Member, part: Part) -> Iterator[str]:
-        """A scalar as the text format would write it; packed numbers are several."""
-        if member.type in ("string", "bytes"):
-            yield string(self.data, part)
-        elif member.type in _WIRES:
+        """A number as the text format would write it; packed ones are several."""
+        if member.type in _WIRES:
             dtype = "<f4" if member.type == "float" else "<f8"
             count, rest = divmod(part.end - part.start, np.dtype(dtype).itemsize)
             if rest:
@@ -246,10 +258,10 @@ class _Reading:
         kind = "" if field is None else v2_type(field.string())
         if kind not in self.dialect.layers:
             self.odd["type", kind] = f"layer type {kind}"
-        for found in message.fields:
-            owners = self._owners.get(found.name, ())
+        for name in self._seen:
+            owners = self._owners.get(name, ())
             if owners and kind not in owners:
-                self.odd[kind, found.name] = f"{found.name} of layer '{self._layer}'"
+                self.odd[kind, name] = f"{name} of layer '{self._layer}'"
 
     def _look_at_blob(self, place: Part) -> None:
         members = self.dialect.messages["BlobProto"]

@@ -35,6 +35,9 @@ COMMON |= {"loss_weight", "loss_param", "propagate_down"}
 
 MAX_COUNT = 2**31 - 1
 
+# Of a number in a caffemodel alone.
+UNNAMED = "it may change the result, another --dialect may know it"
+
 
 @dataclass(frozen=True)
 class Blob:
@@ -270,10 +273,12 @@ class Context:
         known = COMMON | {params.name for params in self._params}
         for field in self.layer.message.fields:
             if field.name not in known:
-                yield f"unknown field {field.name} is ignored", field.line, ""
+                note = UNNAMED if field.name[0] == "#" else ""
+                yield f"unknown field {field.name} is ignored", field.line, note
         for params in self._params:
             for path, field in params.unread():
-                yield f"unknown field {path} is ignored", field.line, "it may change the result"
+                note = UNNAMED if field.name[0] == "#" else "it may change the result"
+                yield f"unknown field {path} is ignored", field.line, note
             for path, field in params.repeated():
                 yield f"field {path} is given twice, the last one holds", field.line, ""
 
