@@ -6,7 +6,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from demitasse.converter import ops
-from demitasse.converter.onnx import activation, conv, detection, eltwise, norm, pool, roi, shape
+from demitasse.converter.onnx import (
+    activation,
+    conv,
+    detection,
+    eltwise,
+    norm,
+    pool,
+    recurrent,
+    resize,
+    roi,
+    shape,
+)
 from demitasse.converter.onnx.step import Step
 
 Form = Callable[[Step, Any], "str | tuple[str, ...]"]
@@ -28,18 +39,25 @@ FORMS: Mapping[type[ops.Operator], Form] = {
     ops.Identity: shape.identity,
     ops.InnerProduct: conv.inner_product,
     ops.Lrn: norm.lrn,
+    ops.Lstm: recurrent.lstm,
+    ops.Mvn: norm.mvn,
+    ops.Normalize: norm.normalize,
     ops.PRelu: activation.prelu,
     ops.Permute: shape.permute,
     ops.Pool2d: pool.pool2d,
+    ops.PoolMask: pool.pool_mask,
     ops.Power: activation.power,
     ops.PsRoiPool: roi.psroi_pool,
     ops.Relu: activation.relu,
     ops.Reshape: shape.reshape,
+    ops.Resize: resize.resize,
+    ops.Rnn: recurrent.rnn,
     ops.RoiPool: roi.roi_pool,
     ops.Scale: norm.scale,
     ops.Sigmoid: activation.plain,
     ops.Slice: shape.cut,
     ops.Softmax: norm.softmax,
     ops.Tanh: activation.plain,
+    ops.Unpool: pool.unpool,
     ops.YoloOutput: detection.yolo_output,
 }

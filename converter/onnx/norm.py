@@ -8,7 +8,7 @@ from demitasse.converter.graph import Shape
 from demitasse.converter.onnx import versions
 from demitasse.converter.onnx.pool import pool2d
 from demitasse.converter.onnx.step import Step
-from demitasse.converter.ops import BatchNorm, Bias, Lrn, Pool2d, Scale, Softmax
+from demitasse.converter.ops import BatchNorm, Bias, Lrn, Mvn, Normalize, Pool2d, Scale, Softmax
 from demitasse.converter.ops.base import canonical_axis
 
 
@@ -62,6 +62,24 @@ def lrn(step: Step, op: Lrn) -> str:
     average = pool2d(step, window, step.add("Mul", x, x))
     base = step.scaled(average, op.alpha, 1.0)
     return step.add("Div", x, step.add("Pow", base, step.constant(op.beta, "beta")))
+
+
+def mvn(step: Step, op: Mvn) -> str:
+    axes = op.axes()
+    x = step.inputs[0]
+    y = step.add("Sub", x, versions.reduce(step, "ReduceMean", x, axes))
+    if not op.variance:
+        return y
+    variance = versions.reduce(step, "ReduceMean", step.add("Mul", y, y), axes)
+    return step.add("Div", y, step.scaled(step.add("Sqrt", variance), 1, op.eps))
+
+
+def normalize(step: Step, op: Normalize) -> str:
+    x = step.inputs[0]
+    total = versions.reduce(step, "ReduceSum", step.add("Mul", x, x), op.axes(len(step.shape)))
+    y = step.add("Div", x, step.add("Sqrt", step.scaled(total, 1, op.eps)))
+    scale = step.weights["scale"].reshape(-1, *(1,) * (len(step.shape) - 2))
+    return step.add("Mul", y, step.constant(scale, "scale"))
 
 
 def softmax(step: Step, op: Softmax) -> str:

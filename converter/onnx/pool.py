@@ -8,11 +8,13 @@ ends, and every size comes out even.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
+from onnx import TensorProto
 
 from demitasse.converter.onnx.step import Step
-from demitasse.converter.ops import Pool2d
+from demitasse.converter.ops import Pool2d, PoolMask, Unpool
 from demitasse.converter.ops.pool import spans
 
 LOWEST = float(np.finfo(np.float32).min)  # what Caffe's maximum of nothing is
@@ -37,14 +39,15 @@ def pool2d(step: Step, op: Pool2d, x: str | None = None) -> str:
     x = step.inputs[0] if x is None else x
     if op.global_pooling:
         return step.add("GlobalAveragePool" if op.kind == "average" else "GlobalMaxPool", x)
-    kernel, stride, pads = op.window(step.shape)
-    (shape,) = op.infer_shapes([step.shape], {})
-    axes = [
-        _axis(*values)
-        for values in zip(step.shape[2:], shape[2:], kernel, stride, pads, strict=True)
-    ]
+    axes = _axes(step, op)
     y = _average(step, x, axes) if op.kind == "average" else _maximum(step, x, axes)
     return _with_empty(step, y, op, axes) if any(axis.empty for axis in axes) else y
+
+
+def _axes(step: Step, op: Pool2d) -> list[Axis]:
+    (shape,) = op.infer_shapes([step.shape], {})
+    window = op.window(step.shape)
+    return [_axis(*each) for each in zip(step.shape[2:], shape[2:], *window, strict=True)]
 
 
 def _axis(size: int, out: int, kernel: int, stride: int, pad: int) -> Axis:
@@ -72,16 +75,17 @@ def _average(step: Step, x: str, axes: list[Axis]) -> str:
     return _pool(step, "AveragePool", x, axes, count_include_pad=0)
 
 
-def _pool(step: Step, kind: str, x: str, axes: list[Axis], **attributes: int) -> str:
+def _pool(step: Step, kind: str, x: str, axes: list[Axis], **more: int) -> str:
+    return step.add(kind, x, **_attributes(axes), **more)
+
+
+def _attributes(axes: list[Axis]) -> dict[str, list[int]]:
     """`over` is exact here: no rounding is left to do, except where windows miss the end."""
-    return step.add(
-        kind,
-        x,
-        kernel_shape=[axis.kernel for axis in axes],
-        strides=[axis.stride for axis in axes],
-        pads=[*(axis.pad for axis in axes), *(axis.over for axis in axes)],
-        **attributes,
-    )
+    return {
+        "kernel_shape": [axis.kernel for axis in axes],
+        "strides": [axis.stride for axis in axes],
+        "pads": [*(axis.pad for axis in axes), *(axis.over for axis in axes)],
+    }
 
 
 def _with_empty(step: Step, y: str, op: Pool2d, axes: list[Axis]) -> str:
@@ -101,6 +105,35 @@ def _lengths(axis: Axis) -> np.ndarray:
     """What each window counts in the divisor."""
     windows = spans(axis.size, axis.out + axis.empty, axis.kernel, axis.stride, axis.pad)
     return np.array([length for *_, length in windows])
+
+
+def pool_mask(step: Step, op: PoolMask) -> str:
+    """ONNX counts through all channels and samples."""
+    pool = op.pool()
+    axes = _axes(step, pool)
+    _, places = step.add_many("MaxPool", (step.inputs[0],), 2, **_attributes(axes))
+    size = step.integers([step.shape[2] * step.shape[3]], "size")
+    mask = step.add("Cast", step.add("Mod", places, size), to=TensorProto.FLOAT)
+    after = [axis.empty for axis in axes]
+    return padded(step, mask, [0, 0], after, -1) if any(after) else mask
+
+
+def unpool(step: Step, op: Unpool) -> str:
+    """Values for places outside go into one more place, which is cut off."""
+    planes, places = step.shape[0] * step.shape[1], prod(step.output_shape[2:])
+    x, at = (step.reshape(name, (planes, -1)) for name in step.inputs)
+    behind = step.add("Greater", at, step.constant(-1, "least"))
+    outside = step.constant(places, "outside")
+    inside = step.add("And", behind, step.add("Less", at, outside))
+    at = step.add("Cast", step.add("Where", inside, at, outside), to=TensorProto.INT64)
+    empty = step.add(
+        "Expand", step.constant(0, "empty"), step.integers((planes, places + 1), "all")
+    )
+    y = step.add("ScatterElements", empty, at, x, axis=1)
+    first, last, axis = (
+        step.integers([n], what) for n, what in ((0, "first"), (places, "last"), (1, "axis"))
+    )
+    return step.reshape(step.add("Slice", y, first, last, axis), step.output_shape)
 
 
 def padded(step: Step, x: str, before: list[int], after: list[int], value: float) -> str:
