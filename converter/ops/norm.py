@@ -150,7 +150,7 @@ class Softmax(Operator):
 class Mvn(Operator):
     """Mean 0 and, with `variance`, deviation 1: (x - mean) / (sqrt(mean of squares) + eps).
 
-    Over what follows axis 1, or with `across_channels` what follows axis 0. At most 4 axes.
+    Over the last two axes of four, or with `across_channels` the last three.
     """
 
     variance: bool = True
@@ -158,15 +158,15 @@ class Mvn(Operator):
     eps: float = 1e-9
 
     def infer_shapes(self, inputs: Sequence[Shape], weights: Arrays) -> tuple[Shape, ...]:
-        require(len(inputs[0]) <= 4, f"MVN takes at most 4 axes, found shape {inputs[0]}")
+        require(len(inputs[0]) == 4, f"MVN needs a 4-D input, found shape {inputs[0]}")
         return (inputs[0],)
 
-    def axes(self, rank: int) -> tuple[int, ...]:
+    def axes(self) -> tuple[int, ...]:
         """The axes that are averaged over."""
-        return tuple(range(1 if self.across_channels else 2, rank))
+        return (1, 2, 3) if self.across_channels else (2, 3)
 
     def reference(self, inputs: Sequence[np.ndarray], weights: Arrays) -> tuple[np.ndarray, ...]:
-        axes = self.axes(inputs[0].ndim)
+        axes = self.axes()
         y = inputs[0] - inputs[0].mean(axes, keepdims=True)
         if self.variance:
             deviation = np.sqrt((y * y).mean(axes, keepdims=True))
@@ -200,7 +200,8 @@ class Normalize(Operator):
 
     def reference(self, inputs: Sequence[np.ndarray], weights: Arrays) -> tuple[np.ndarray, ...]:
         x = inputs[0]
-        total = np.float32(self.eps) + (x * x).sum(self.axes(x.ndim), keepdims=True)
+        axes = self.axes(x.ndim)
+        total = np.float32(self.eps) + (x * x).sum(axes, keepdims=True)
         scale = weights["scale"].reshape(-1, *(1,) * (x.ndim - 2))
         with np.errstate(invalid="ignore", divide="ignore"):
             return ((x / np.sqrt(total) * scale).astype(np.float32),)

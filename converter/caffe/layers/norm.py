@@ -8,7 +8,7 @@ from demitasse.converter.caffe.lower import Blob, Context
 from demitasse.converter.caffe.params import Params
 from demitasse.converter.caffe.registry import caffe_layer
 from demitasse.converter.graph import Shape
-from demitasse.converter.ops import BatchNorm, Bias, Lrn, Mvn, Normalize, Scale, Softmax
+from demitasse.converter.ops import BatchNorm, Bias, Lrn, Mvn, Normalize, Reshape, Scale, Softmax
 from demitasse.converter.ops.base import canonical_axis
 from demitasse.errors import ParseError, ShapeError, WeightsError
 
@@ -116,15 +116,21 @@ def lrn(context: Context) -> None:
 
 @caffe_layer("MVN")
 def mvn(context: Context) -> None:
+    """The top has four axes, whatever the bottom has."""
     context.expect()
     params = context.params("mvn_param")
-    context.emit(
-        Mvn(
-            variance=params.boolean("normalize_variance", True),
-            across_channels=params.boolean("across_channels", False),
-            eps=params.real("eps", 1e-9),
-        )
+    op = Mvn(
+        variance=params.boolean("normalize_variance", True),
+        across_channels=params.boolean("across_channels", False),
+        eps=params.real("eps", 1e-9),
     )
+    if len(context.shape) >= 4:
+        context.emit(op)
+        return
+    image = context.internal("image")
+    missing = (1,) * (4 - len(context.shape))
+    context.emit(Reshape(missing, axis=-1, num_axes=0), outputs=[image])
+    context.emit(op, inputs=[image])
 
 
 @caffe_layer("Normalize", weighted=True)

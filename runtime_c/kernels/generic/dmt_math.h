@@ -70,6 +70,14 @@ static inline float dmt_log(float x) {
   return (f + y) + (float)e * 0.693359375f;
 }
 
+static inline float dmt_sigmoid(float x) { return 1.0f / (1.0f + dmt_exp(-x)); }
+
+static inline float dmt_tanh(float x) {
+  float size = x < 0.0f ? -x : x;
+  float t = 1.0f - 2.0f / (dmt_exp(2.0f * size) + 1.0f);
+  return x < 0.0f ? -t : t;
+}
+
 /* The correctly rounded root, digit by digit: needs neither libm nor an instruction for it. */
 static inline float dmt_sqrt(float x) {
   uint32_t bits = dmt_to_bits(x);

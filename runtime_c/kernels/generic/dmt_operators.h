@@ -27,6 +27,9 @@
   X(dmt_op_pool_average_f32)                                                                       \
   X(dmt_op_pool_average_s8)                                                                        \
   X(dmt_op_pool_average_s16)                                                                       \
+  X(dmt_op_pool_mask_f32)                                                                          \
+  X(dmt_op_pool_mask_s8)                                                                           \
+  X(dmt_op_pool_mask_s16)                                                                          \
   X(dmt_op_sum_f32)                                                                                \
   X(dmt_op_sum_s8)                                                                                 \
   X(dmt_op_sum_s16)                                                                                \
@@ -46,6 +49,9 @@
   X(dmt_op_lrn_s8)                                                                                 \
   X(dmt_op_lrn_s16)                                                                                \
   X(dmt_op_softmax_f32)                                                                            \
+  X(dmt_op_resize_f32)                                                                             \
+  X(dmt_op_resize_s8)                                                                              \
+  X(dmt_op_resize_s16)                                                                             \
   X(dmt_op_copy_f32)                                                                               \
   X(dmt_op_copy_s8)                                                                                \
   X(dmt_op_copy_s16)                                                                               \
@@ -59,6 +65,15 @@
   X(dmt_op_yolo_f32)                                                                               \
   X(dmt_op_roi_pool_f32)                                                                           \
   X(dmt_op_psroi_pool_f32)                                                                         \
+  X(dmt_op_mvn_f32)                                                                                \
+  X(dmt_op_normalize_f32)                                                                          \
+  X(dmt_op_normalize_s8)                                                                           \
+  X(dmt_op_normalize_s16)                                                                          \
+  X(dmt_op_unpool_f32)                                                                             \
+  X(dmt_op_unpool_s8)                                                                              \
+  X(dmt_op_unpool_s16)                                                                             \
+  X(dmt_op_lstm_f32)                                                                               \
+  X(dmt_op_rnn_f32)                                                                                \
   X(dmt_op_constant_f32)                                                                           \
   X(dmt_op_constant_s8)                                                                            \
   X(dmt_op_constant_s16)

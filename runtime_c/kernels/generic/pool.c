@@ -1,7 +1,9 @@
-/* Max and average pooling, eight channels at a time. */
+/* Max and average pooling, eight channels at a time, and where the maxima stand. */
 #include "dmt_grid.h"
 #include "dmt_lanes.h"
 #include "dmt_parallel.h"
+
+enum { POOL_MAX, POOL_AVERAGE, POOL_MASK };
 
 typedef struct {
   const dmt_call *call;
@@ -57,9 +59,9 @@ static void pool_read(const dmt_call *call, pool_job *job) {
 }
 
 /* Sizes within bounds. */
-static int pool_geometry_ok(const dmt_call *call) {
+static int pool_geometry_ok(const dmt_call *call, uint32_t out_dtype) {
   dmt_grid in, out;
-  if (!dmt_has(call, 1, 1, call->dtype, 40) || !dmt_as_grid(&call->in[0], &in) ||
+  if (!dmt_has(call, 1, 1, out_dtype, 40) || !dmt_as_grid(&call->in[0], &in) ||
       !dmt_as_grid(&call->out, &out) || in.n != out.n || in.c != out.c) {
     return 0;
   }
@@ -101,14 +103,14 @@ static int pool_has_divisors(const pool_job *job) {
 
 static dmt_status pool_max_check(const dmt_call *call) {
   const dmt_view *x = &call->in[0], *y = &call->out;
-  int good = pool_geometry_ok(call) && x->zero_point == y->zero_point && x->scale == y->scale &&
-             dmt_word(call, 28) == 0;
+  int good = pool_geometry_ok(call, call->dtype) && x->zero_point == y->zero_point &&
+             x->scale == y->scale && dmt_word(call, 28) == 0;
   return good ? DMT_OK : DMT_E_OPERATOR;
 }
 
 static dmt_status pool_average_check(const dmt_call *call) {
   pool_job job;
-  if (!pool_geometry_ok(call)) {
+  if (!pool_geometry_ok(call, call->dtype)) {
     return DMT_E_OPERATOR;
   }
   uint32_t count = dmt_word(call, 28);
@@ -127,6 +129,10 @@ static dmt_status pool_average_check(const dmt_call *call) {
     }
   }
   return pool_has_divisors(&job) ? DMT_OK : DMT_E_OPERATOR;
+}
+
+static dmt_status pool_mask_check(const dmt_call *call) {
+  return pool_geometry_ok(call, DMT_F32) ? DMT_OK : DMT_E_OPERATOR;
 }
 
 /* Eight channels (n of them) of one window. */
@@ -183,11 +189,39 @@ static void pool_f32(const pool_job *job, const uint8_t *x, pool_span rows, pool
   }
 }
 
+static float pool_value(const void *x, uint32_t dtype) {
+  return dtype == DMT_F32  ? *(const float *)x
+         : dtype == DMT_S8 ? (float)*(const int8_t *)x
+                           : (float)*(const int16_t *)x;
+}
+
+/* The place of the first maximum of each channel; -1 where nothing exceeds the lowest float. */
+static void pool_mask(const pool_job *job, const uint8_t *x, pool_span rows, pool_span cols,
+                      uint32_t n, uint8_t *y) {
+  uint32_t dtype = job->call->dtype, item = dmt_item(dtype);
+  for (uint32_t i = 0; i < n; i++) {
+    float most = -3.402823466e38f, place = -1.0f;
+    for (int32_t r = rows.begin; r < rows.end; r++) {
+      const uint8_t *at = x + (size_t)r * job->in.row + (size_t)cols.begin * job->in.pixel;
+      for (int32_t c = cols.begin; c < cols.end; c++, at += job->in.pixel) {
+        float value = pool_value(at + i * item, dtype);
+        if (value > most) {
+          most = value;
+          place = (float)(r * (int32_t)job->in.w + c);
+        }
+      }
+    }
+    ((float *)(void *)y)[i] = place;
+  }
+}
+
 static void pool_window(const pool_job *job, const uint8_t *x, pool_span rows, pool_span cols,
-                        uint32_t n, uint8_t *y, int average) {
-  if (job->call->dtype == DMT_F32) {
-    pool_f32(job, x, rows, cols, n, y, average);
-  } else if (average) {
+                        uint32_t n, uint8_t *y, uint32_t kind) {
+  if (kind == POOL_MASK) {
+    pool_mask(job, x, rows, cols, n, y);
+  } else if (job->call->dtype == DMT_F32) {
+    pool_f32(job, x, rows, cols, n, y, kind == POOL_AVERAGE);
+  } else if (kind == POOL_AVERAGE) {
     pool_average_int(job, x, rows, cols, n, y);
   } else {
     pool_max_int(job, x, rows, cols, n, y);
@@ -195,9 +229,9 @@ static void pool_window(const pool_job *job, const uint8_t *x, pool_span rows, p
 }
 
 /* Output rows, of all samples. */
-static void pool_rows(const pool_job *job, uint32_t index, int average) {
+static void pool_rows(const pool_job *job, uint32_t index, uint32_t kind) {
   const dmt_grid *in = &job->in, *out = &job->out;
-  size_t item = dmt_item(job->call->dtype);
+  size_t item = dmt_item(job->call->dtype), out_item = dmt_item(job->call->out.dtype);
   dmt_range all = dmt_share(out->n * out->h, index, job->tasks);
   for (uint32_t i = all.begin; i < all.end; i++) {
     uint32_t n = i / out->h, row = i % out->h;
@@ -208,14 +242,19 @@ static void pool_rows(const pool_job *job, uint32_t index, int average) {
       uint8_t *y = dmt_at(out, n, row, col);
       for (uint32_t c = 0; c < out->c; c += 8) {
         uint32_t some = out->c - c < 8 ? out->c - c : 8;
-        pool_window(job, x + c * item, rows, cols, some, y + c * item, average);
+        pool_window(job, x + c * item, rows, cols, some, y + c * out_item, kind);
       }
     }
   }
 }
 
-static void pool_max_task(void *argument, uint32_t index) { pool_rows(argument, index, 0); }
-static void pool_average_task(void *argument, uint32_t index) { pool_rows(argument, index, 1); }
+static void pool_max_task(void *argument, uint32_t index) { pool_rows(argument, index, POOL_MAX); }
+static void pool_average_task(void *argument, uint32_t index) {
+  pool_rows(argument, index, POOL_AVERAGE);
+}
+static void pool_mask_task(void *argument, uint32_t index) {
+  pool_rows(argument, index, POOL_MASK);
+}
 
 static void pool_run(const dmt_call *call, dmt_task task) {
   pool_job job;
@@ -228,6 +267,7 @@ static void pool_run(const dmt_call *call, dmt_task task) {
 
 static void pool_max_run(const dmt_call *call) { pool_run(call, pool_max_task); }
 static void pool_average_run(const dmt_call *call) { pool_run(call, pool_average_task); }
+static void pool_mask_run(const dmt_call *call) { pool_run(call, pool_mask_task); }
 
 #define POOL(type, dtype)                                                                          \
   const dmt_operator DMT_KERNEL(dmt_op_pool_max_##type) = {                                        \
@@ -235,6 +275,9 @@ static void pool_average_run(const dmt_call *call) { pool_run(call, pool_average
   };                                                                                               \
   const dmt_operator DMT_KERNEL(dmt_op_pool_average_##type) = {                                    \
       DMT_OP_POOL_AVERAGE, dtype, 1, pool_average_check, NULL, pool_average_run,                   \
+  };                                                                                               \
+  const dmt_operator DMT_KERNEL(dmt_op_pool_mask_##type) = {                                       \
+      DMT_OP_POOL_MASK, dtype, 1, pool_mask_check, NULL, pool_mask_run,                            \
   };
 
 POOL(f32, DMT_F32)

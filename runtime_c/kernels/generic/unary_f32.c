@@ -53,20 +53,14 @@ static float unary_power(const unary_job *job, float x) {
   return dmt_exp(job->a * dmt_log(base));
 }
 
-static float unary_tanh(float x) {
-  float size = x < 0.0f ? -x : x;
-  float t = 1.0f - 2.0f / (dmt_exp(2.0f * size) + 1.0f);
-  return x < 0.0f ? -t : t;
-}
-
 static float unary_one(const unary_job *job, float x) {
   switch (job->function) {
   case UNARY_ELU:
     return x > 0.0f ? x : job->a * (dmt_exp(x) - 1.0f);
   case UNARY_SIGMOID:
-    return 1.0f / (1.0f + dmt_exp(-x));
+    return dmt_sigmoid(x);
   case UNARY_TANH:
-    return unary_tanh(x);
+    return dmt_tanh(x);
   case UNARY_ABS:
     return dmt_from_bits(dmt_to_bits(x) & 0x7FFFFFFFu);
   default:

@@ -19,6 +19,7 @@
 #include "../generic/pool.c"
 #include "../generic/quantize.c"
 #include "../generic/rescale.c"
+#include "../generic/resize.c"
 #include "../generic/scale_f32.c"
 #include "../generic/softmax_f32.c"
 #include "../generic/unary_f32.c"
