@@ -183,6 +183,7 @@ class Call:
     param: bytes = b""
     chan: bytes = b""
     data: bytes = b""
+    rows: np.ndarray | None = None  # uint32 (1,): the output has as many rows as are found
 
     def raw(self, threads: int = 1) -> RawCall:
         self.kept = [aligned(self.param), aligned(self.chan), aligned(self.data)]
@@ -191,6 +192,8 @@ class Call:
         for i, tensor in enumerate(self.inputs):
             raw.views[i] = tensor.view()
         raw.out = self.out.view()
+        if self.rows is not None:
+            raw.rows, raw.out.rows = self.rows.ctypes.data, 0
         raw.chan = Bytes(chan.ctypes.data, len(chan))
         raw.data = Bytes(data.ctypes.data, len(data))
         raw.threads = threads
@@ -216,6 +219,8 @@ class Call:
                     if tensor is not self.out:
                         assert np.array_equal(tensor.buffer, saved), "input changed"
                 results.append(self.out.array.copy())
+                if self.rows is not None:
+                    results[-1] = results[-1][:, :, : self.rows[0]]
         for other in results[1:]:
             np.testing.assert_array_equal(bits(results[0]), bits(other))
         return results[0]

@@ -21,15 +21,19 @@ from demitasse.converter.ops import (
     Concat,
     Conv2d,
     Deconv2d,
+    DetectionOutput,
     Eltwise,
     InnerProduct,
     Lrn,
     Pool2d,
     PRelu,
+    PsRoiPool,
     Relu,
+    RoiPool,
     Scale,
     Sigmoid,
     Softmax,
+    YoloOutput,
 )
 from demitasse.converter.passes import optimize
 from demitasse.runtime.model import Model
@@ -87,6 +91,23 @@ def others() -> Builder:
     sloped = net.add(PRelu(), near, slope=net.random(4))
     net.add(Softmax(1), net.add(Concat(), scaled, sloped))
     net.add(Concat(), pooled, highest)
+    return net
+
+
+def detections() -> Builder:
+    """Boxes of both kinds, with constant priors and given ones, and pooled regions."""
+    net = Builder(3)
+    location, score = net.input("location", 2, 24), net.input("score", 2, 18)
+    priors = net.input("priors", 1, 2, 24)
+    op = DetectionOutput(3, code="center_size", top_k=4, keep_top_k=5)
+    net.add(op, location, score, priors)
+    constant = np.linspace(0, 1, 48, dtype=np.float32).reshape(1, 2, 24)
+    net.add(DetectionOutput(3, eta=0.9, nms_threshold=0.7), location, score, prior=constant)
+    anchors = (((1.0, 2.0), (2.0, 1.0)),)
+    net.add(YoloOutput(3, anchors, confidence_threshold=0.1), net.input("grid", 1, 16, 3, 4))
+    x, regions = net.input("x", 2, 8, 5, 6), net.input("regions", 3, 5)
+    net.add(RoiPool((2, 3)), x, regions)
+    net.add(PsRoiPool(2, 2, 0.5), x, regions)
     return net
 
 
@@ -159,7 +180,7 @@ def test_mutants_of_every_record(harness: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kernels", ["generic", "fastest"])
-@pytest.mark.parametrize("net", [convolutions, others], ids=lambda net: net.__name__)
+@pytest.mark.parametrize("net", [convolutions, others, detections], ids=lambda net: net.__name__)
 def test_mutants_of_networks(harness: Path, tmp_path: Path, net, kernels: str) -> None:
     models = converted(net())
     if kernels == "fastest":
