@@ -42,52 +42,62 @@ static __attribute__((noinline)) void norm_go(norm_job *job, const dmt_call *cal
   dmt_loop_go(&loop, call, line, job);
 }
 
-static float norm_at(const uint8_t *x) { return *(const float *)(const void *)x; }
+/* Up to eight neighbours: from where to where, and what was found of each. */
+typedef struct {
+  const uint8_t *x;
+  uint8_t *y;
+  size_t x_step, y_step;
+  uint32_t n, square, divide;
+  float mean[NORM_LANES], deviation[NORM_LANES], sum[NORM_LANES];
+  const float *scale; /* of each channel, `scale_step` apart; NULL: 1 */
+  uint32_t scale_step;
+} norm_strip;
 
-/* Sums of x - mean, or of its squares: of the channels of a pixel, of a row, of all rows. */
-static __attribute__((noinline)) void norm_sum(const norm_job *job, const uint8_t *x, size_t step,
-                                               uint32_t n, const float *mean, int square,
-                                               float *total) {
-  for (uint32_t l = 0; l < n; l++) {
-    total[l] = 0.0f;
-  }
+static norm_strip norm_strip_at(uint32_t i, uint32_t n, uint8_t *const *at, const size_t *step) {
+  norm_strip strip = {.x = at[1] + i * step[1], .y = at[0] + i * step[0]};
+  strip.x_step = step[1];
+  strip.y_step = step[0];
+  strip.n = n - i < NORM_LANES ? n - i : NORM_LANES;
+  return strip;
+}
+
+/* The strip's sums of x - mean, or of its squares: of a pixel's channels, of a row, of all rows. */
+static __attribute__((noinline)) void norm_sum(const norm_job *job, norm_strip *s) {
+  float pixel[NORM_LANES], row[NORM_LANES];
+  memset(s->sum, 0, sizeof s->sum);
   for (uint32_t h = 0; h < job->h; h++) {
-    float row[NORM_LANES] = {0};
+    memset(row, 0, sizeof row);
     for (uint32_t w = 0; w < job->w; w++) {
-      const uint8_t *pixel = x + h * job->x[0] + w * job->x[1];
-      float sum[NORM_LANES] = {0};
-      for (uint32_t c = 0; c < job->c; c++, pixel += job->x[2]) {
-        for (uint32_t l = 0; l < n; l++) {
-          float v = norm_at(pixel + l * step) - mean[l];
-          sum[l] += square ? v * v : v;
+      const uint8_t *x = s->x + h * job->x[0] + w * job->x[1];
+      memset(pixel, 0, sizeof pixel);
+      for (uint32_t c = 0; c < job->c; c++, x += job->x[2]) {
+        for (uint32_t l = 0; l < s->n; l++) {
+          float v = *(const float *)(const void *)(x + l * s->x_step) - s->mean[l];
+          pixel[l] += s->square ? v * v : v;
         }
       }
-      for (uint32_t l = 0; l < n; l++) {
-        row[l] += sum[l];
+      for (uint32_t l = 0; l < NORM_LANES; l++) {
+        row[l] += pixel[l];
       }
     }
-    for (uint32_t l = 0; l < n; l++) {
-      total[l] += row[l];
+    for (uint32_t l = 0; l < NORM_LANES; l++) {
+      s->sum[l] += row[l];
     }
   }
 }
 
-/* y = (x - mean) / deviation * scale, what is NULL left out; one scale, or one a channel. */
-static __attribute__((noinline)) void norm_apply(const norm_job *job, const uint8_t *x,
-                                                 size_t x_step, uint8_t *y, size_t y_step,
-                                                 uint32_t n, const float *mean,
-                                                 const float *deviation, const float *scale,
-                                                 uint32_t scales) {
+/* y = (x - mean) / deviation * scale, what there is of it */
+static __attribute__((noinline)) void norm_apply(const norm_job *job, const norm_strip *s) {
   for (uint32_t h = 0; h < job->h; h++) {
     for (uint32_t w = 0; w < job->w; w++) {
-      const uint8_t *from = x + h * job->x[0] + w * job->x[1];
-      uint8_t *to = y + h * job->y[0] + w * job->y[1];
-      for (uint32_t c = 0; c < job->c; c++, from += job->x[2], to += job->y[2]) {
-        for (uint32_t l = 0; l < n; l++) {
-          float v = norm_at(from + l * x_step) - mean[l];
-          v = deviation != NULL ? v / deviation[l] : v;
-          v = scale != NULL ? v * scale[scales == 1 ? 0 : c] : v;
-          *(float *)(void *)(to + l * y_step) = v;
+      const uint8_t *x = s->x + h * job->x[0] + w * job->x[1];
+      uint8_t *y = s->y + h * job->y[0] + w * job->y[1];
+      for (uint32_t c = 0; c < job->c; c++, x += job->x[2], y += job->y[2]) {
+        for (uint32_t l = 0; l < s->n; l++) {
+          float v = *(const float *)(const void *)(x + l * s->x_step) - s->mean[l];
+          v = s->divide ? v / s->deviation[l] : v;
+          v = s->scale != NULL ? v * s->scale[c * s->scale_step] : v;
+          *(float *)(void *)(y + l * s->y_step) = v;
         }
       }
     }
@@ -106,21 +116,19 @@ static void mvn_line(const void *context, uint32_t n, uint8_t *const *at, const 
   const norm_job *job = context;
   float count = (float)job->h * (float)job->w * (float)job->c;
   for (uint32_t i = 0; i < n; i += NORM_LANES) {
-    const uint8_t *x = at[1] + i * step[1];
-    uint32_t some = n - i < NORM_LANES ? n - i : NORM_LANES;
-    float mean[NORM_LANES] = {0}, deviation[NORM_LANES], sum[NORM_LANES];
-    norm_sum(job, x, step[1], some, mean, 0, sum);
-    for (uint32_t l = 0; l < some; l++) {
-      mean[l] = sum[l] / count;
+    norm_strip s = norm_strip_at(i, n, at, step);
+    norm_sum(job, &s);
+    for (uint32_t l = 0; l < s.n; l++) {
+      s.mean[l] = s.sum[l] / count;
     }
+    s.square = s.divide = job->variance;
     if (job->variance) {
-      norm_sum(job, x, step[1], some, mean, 1, sum);
-      for (uint32_t l = 0; l < some; l++) {
-        deviation[l] = dmt_sqrt(sum[l] / count) + job->eps;
-      }
+      norm_sum(job, &s);
     }
-    norm_apply(job, x, step[1], at[0] + i * step[0], step[0], some, mean,
-               job->variance ? deviation : NULL, NULL, 0);
+    for (uint32_t l = 0; l < s.n; l++) {
+      s.deviation[l] = dmt_sqrt(s.sum[l] / count) + job->eps;
+    }
+    norm_apply(job, &s);
   }
 }
 
@@ -158,20 +166,19 @@ static dmt_status normalize_check(const dmt_call *call) {
 
 static void normalize_line_f32(const void *context, uint32_t n, uint8_t *const *at,
                                const size_t *step) {
-  static const float zero[NORM_LANES] = {0};
   const norm_job *job = context;
   const dmt_call *call = job->call;
   uint32_t count = dmt_word(call, 8);
-  const float *scale = (const float *)(const void *)dmt_array(call, dmt_word(call, 12), 0, count);
   for (uint32_t i = 0; i < n; i += NORM_LANES) {
-    const uint8_t *x = at[1] + i * step[1];
-    uint32_t some = n - i < NORM_LANES ? n - i : NORM_LANES;
-    float norm[NORM_LANES];
-    norm_sum(job, x, step[1], some, zero, 1, norm);
-    for (uint32_t l = 0; l < some; l++) {
-      norm[l] = dmt_sqrt(job->eps + norm[l]);
+    norm_strip s = norm_strip_at(i, n, at, step);
+    s.square = s.divide = 1;
+    s.scale = (const float *)(const void *)dmt_array(call, dmt_word(call, 12), 0, count);
+    s.scale_step = count > 1;
+    norm_sum(job, &s);
+    for (uint32_t l = 0; l < s.n; l++) {
+      s.deviation[l] = dmt_sqrt(job->eps + s.sum[l]);
     }
-    norm_apply(job, x, step[1], at[0] + i * step[0], step[0], some, zero, norm, scale, count);
+    norm_apply(job, &s);
   }
 }
 
@@ -202,37 +209,42 @@ static int32_t normalize_unit(int32_t d, int32_t factor, uint32_t half) {
   return half <= 14 ? (int32_t)((uint32_t)a << (14 - half)) : dmt_rshr(a, (int32_t)half - 14);
 }
 
-static void normalize_one(const norm_job *job, const uint8_t *x, uint8_t *y) {
-  const dmt_call *call = job->call;
-  uint32_t count = dmt_word(call, 8), half;
-  uint64_t sum = dmt_word(call, 24);
-  const int32_t *m[3];
-  for (uint32_t i = 0; i < 3; i++) {
-    m[i] = dmt_array(call, dmt_word(call, 12), i, count);
-  }
-  int32_t z = call->out.zero_point, low = dmt_signed(call, 28) - z, high = dmt_signed(call, 32) - z;
-  for (uint32_t h = 0; h < job->h; h++) {
-    for (uint32_t w = 0; w < job->w; w++) {
-      for (uint32_t c = 0; c < job->c; c++) {
-        int32_t d = normalize_centred(call, x + h * job->x[0] + w * job->x[1] + c * job->x[2]);
-        sum += (uint64_t)((int64_t)d * d);
-      }
+/* Bytes from the first pixel of the sum to pixel i. */
+static size_t normalize_pixel(const norm_job *job, const size_t *stride, uint32_t i) {
+  return i / job->w * stride[0] + i % job->w * stride[1];
+}
+
+static uint64_t normalize_squares(const norm_job *job, const uint8_t *x) {
+  uint64_t sum = 0;
+  for (uint32_t i = 0; i < job->h * job->w; i++) {
+    const uint8_t *at = x + normalize_pixel(job, job->x, i);
+    for (uint32_t c = 0; c < job->c; c++) {
+      int64_t d = normalize_centred(job->call, at + c * job->x[2]);
+      sum += (uint64_t)(d * d);
     }
   }
-  int32_t factor = normalize_factor(call, sum, &half);
-  for (uint32_t h = 0; h < job->h; h++) {
-    for (uint32_t w = 0; w < job->w; w++) {
-      for (uint32_t c = 0; c < job->c; c++) {
-        int32_t d = normalize_centred(call, x + h * job->x[0] + w * job->x[1] + c * job->x[2]);
-        void *to = y + h * job->y[0] + w * job->y[1] + c * job->y[2];
-        uint32_t k = count == 1 ? 0 : c;
-        int32_t q = dmt_rq(normalize_unit(d, factor, half), m[0][k], m[1][k], m[2][k]);
-        q = z + dmt_clamp(q, low, high);
-        if (call->dtype == DMT_S8) {
-          *(int8_t *)to = (int8_t)q;
-        } else {
-          *(int16_t *)to = (int16_t)q;
-        }
+  return sum;
+}
+
+static void normalize_one(const norm_job *job, const uint8_t *x, uint8_t *y) {
+  const dmt_call *call = job->call;
+  uint32_t count = dmt_word(call, 8), arrays = dmt_word(call, 12), step = count > 1, half;
+  const int32_t *m = dmt_array(call, arrays, 0, count), *left = dmt_array(call, arrays, 1, count);
+  const int32_t *right = dmt_array(call, arrays, 2, count);
+  int32_t z = call->out.zero_point, low = dmt_signed(call, 28) - z, high = dmt_signed(call, 32) - z;
+  int32_t factor = normalize_factor(call, dmt_word(call, 24) + normalize_squares(job, x), &half);
+  for (uint32_t i = 0; i < job->h * job->w; i++) {
+    const uint8_t *from = x + normalize_pixel(job, job->x, i);
+    uint8_t *to = y + normalize_pixel(job, job->y, i);
+    for (uint32_t c = 0; c < job->c; c++) {
+      int32_t a = normalize_unit(normalize_centred(call, from + c * job->x[2]), factor, half);
+      int32_t q = dmt_rq(a, m[c * step], left[c * step], right[c * step]);
+      void *at = to + c * job->y[2];
+      q = z + dmt_clamp(q, low, high);
+      if (call->dtype == DMT_S8) {
+        *(int8_t *)at = (int8_t)q;
+      } else {
+        *(int16_t *)at = (int16_t)q;
       }
     }
   }
