@@ -96,7 +96,8 @@ def compare(
 def _layers(file: ModelFile) -> dict[str, tuple[str, TensorRecord]]:
     """Layer and tensor of each blob with a name, in the order in which they are computed.
 
-    Left out: views of other blobs (reshaped, permuted, concatenated), unless they are outputs.
+    Left out: views of other blobs (reshaped, permuted, concatenated), unless they are outputs;
+    detections, whose rows may be other ones.
     """
     makers = dict.fromkeys(file.outputs.values(), "(output)")
     makers |= dict.fromkeys(file.inputs.values(), "(input)")
@@ -105,7 +106,7 @@ def _layers(file: ModelFile) -> dict[str, tuple[str, TensorRecord]]:
     return {
         name: (makers[i], tensor)
         for i in order
-        if (name := (tensor := file.tensors[i]).name) is not None
+        if (name := (tensor := file.tensors[i]).name) is not None and not tensor.count
     }
 
 

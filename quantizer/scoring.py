@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,6 +12,7 @@ import numpy as np
 from demitasse.converter.flat.format import Opcode
 from demitasse.converter.flat.read import ModelFile
 from demitasse.errors import DataError
+from demitasse.quantizer.boxes import BoxDifference, BoxFidelity
 from demitasse.quantizer.datasets import Sample
 from demitasse.quantizer.feed import Feed
 
@@ -57,7 +58,7 @@ class Score:
     """A model on a data set, beside the float reference. The accuracies are of the same output."""
 
     images: int
-    outputs: tuple[Fidelity, ...]
+    outputs: tuple[Fidelity | BoxFidelity, ...]
     accuracy: Accuracy | None = None
     float_accuracy: Accuracy | None = None
 
@@ -139,15 +140,16 @@ def score(
     feed: Feed,
     *,
     class_axes: Mapping[str, int],
+    detections: Collection[str] = (),
     output: str | None = None,
     top_k: int = 1,
 ) -> Score:
     """Judge a model by its float reference and, where samples have labels, by these.
 
-    class_axes: the axis of the classes of each output that has classes. output: the one whose
-    accuracy counts; None for no accuracy.
+    class_axes: the axis of the classes of each output that has classes. detections: the outputs
+    of which a run finds some rows. output: the one whose accuracy counts; None for no accuracy.
     """
-    differences: dict[str, Difference] = {}
+    differences: dict[str, Difference | BoxDifference] = {}
     rows: list[tuple[np.ndarray, np.ndarray]] = []
     labels: list[int] = []
     images = 0
@@ -157,7 +159,9 @@ def score(
         images += 1
         for name, values in expected.items():
             if name not in differences:
-                differences[name] = Difference(class_axes.get(name))
+                differences[name] = (
+                    BoxDifference() if name in detections else Difference(class_axes.get(name))
+                )
             differences[name].add(values, found[name])
         if output is not None and sample.label is not None:
             rows.append((_row(found[output]), _row(expected[output])))
@@ -196,6 +200,11 @@ def class_axes(model: ModelFile) -> dict[str, int]:
         for name, index in model.outputs.items()
         if index in softmax
     }
+
+
+def row_outputs(model: ModelFile) -> set[str]:
+    """The outputs of which a run finds some number of rows: detections."""
+    return {name for name, index in model.outputs.items() if model.tensors[index].count}
 
 
 def class_output(model: ModelFile, wanted: str | None = None) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from demitasse.converter.graph import Shape
 from demitasse.converter.summary import Summary
+from demitasse.quantizer.boxes import BoxFidelity
 from demitasse.quantizer.compile import CompileInfo
 from demitasse.quantizer.preprocess import Preprocess
 from demitasse.quantizer.scoring import Accuracy, Fidelity, Score
@@ -140,7 +141,7 @@ def _score(score: Score, judged: str, precision: str) -> list[tuple[str, str]]:
     if score.accuracy is not None and score.float_accuracy is not None:
         lines.append(("accuracy", _accuracy(score.accuracy, score.float_accuracy)))
     if precision != "fp32":
-        text = [images, *(_fidelity(each) for each in score.outputs)]
+        text = [images, *(_agreement(each) for each in score.outputs)]
         lines.append(("against float", "\n".join(text)))
     return lines
 
@@ -154,10 +155,20 @@ def _accuracy(mine: Accuracy, floats: Accuracy) -> str:
     )
 
 
+def _agreement(output: Fidelity | BoxFidelity) -> str:
+    return _boxes(output) if isinstance(output, BoxFidelity) else _fidelity(output)
+
+
 def _fidelity(output: Fidelity) -> str:
     same = "" if output.agreement is None else f"same answer {percent(output.agreement)}, "
     cosine = f"cosine {near_one(output.cosine)} (worst {near_one(output.worst_cosine)})"
     return f"{output.name}: {same}SQNR {decibels(output.sqnr)}, {cosine}"
+
+
+def _boxes(output: BoxFidelity) -> str:
+    again = f"{percent(output.share)} of {output.boxes:,} boxes found again"
+    overlap = f"overlap {near_one(output.overlap)} (worst {near_one(output.worst_overlap)})"
+    return f"{output.name}: {again}, {output.extra:,} more, {overlap}"
 
 
 def _values(values: tuple[float, ...]) -> str:
