@@ -1,18 +1,20 @@
 """Where tensors stand: buffers, and views over them.
 
 Every tensor is a strided view of a buffer. Operators that only move values (Slice, Crop,
-Permute, Reshape, Concat) become views wherever strides can express them, and a tensor that is
-joined with others is computed in place inside the joined buffer.
+Permute, Reshape, Expand, Concat) become views wherever strides can express them, and a tensor that
+is joined with others is computed in place inside the joined buffer. An expanded axis has stride 0:
+such a view is only ever read.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from math import prod
 
 from demitasse.converter.graph import Graph, Node, Shape
-from demitasse.converter.ops import Concat, Crop, Flatten, Permute, Reshape, Slice
+from demitasse.converter.ops import Concat, Crop, Expand, Flatten, Permute, Reshape, Slice
 from demitasse.converter.ops.base import canonical_axis
 
 
@@ -27,7 +29,11 @@ class View:
 
     def spans_buffer(self) -> bool:
         """Whether the view covers a whole, gapless buffer of its own size."""
-        return self.offset == 0 and self.extent() == prod(self.shape)
+        return self.offset == 0 and self.extent() == prod(self.shape) and not self.repeats()
+
+    def repeats(self) -> bool:
+        """Whether elements of the view share a place."""
+        return any(s > 1 and step == 0 for s, step in zip(self.shape, self.strides, strict=True))
 
     def extent(self) -> int:
         """Elements from the view's first to its last, both included."""
@@ -94,16 +100,16 @@ def _views(graph: Graph, placed: dict[str, View]) -> dict[str, View]:
         views[name] = View(name, shape, default_strides(shape))
     for node in graph.nodes:
         shapes = graph.shapes(node.outputs)
-        moved = _moved(node, [views[name] for name in node.inputs], shapes)
+        moved = moved_views(node, [views[name] for name in node.inputs], shapes)
         for name, shape, view in zip(node.outputs, shapes, moved, strict=True):
-            if view is None:
+            if view is None or (name in graph.outputs and view.repeats()):
                 strides = placed[name].strides if name in placed else default_strides(shape)
                 view = View(name, shape, strides)
             views[name] = view
     return views
 
 
-def _moved(node: Node, inputs: list[View], shapes: tuple[Shape, ...]) -> list[View | None]:
+def moved_views(node: Node, inputs: list[View], shapes: Sequence[Shape]) -> list[View | None]:
     """Views of the outputs of an operator that only moves values; None where it must write."""
     op = node.op
     if not inputs:
@@ -121,6 +127,10 @@ def _moved(node: Node, inputs: list[View], shapes: tuple[Shape, ...]) -> list[Vi
         cuts = zip(window, source.strides, strict=True)
         offset = source.offset + sum(cut.start * stride for cut, stride in cuts)
         return [replace(source, shape=shapes[0], offset=offset)]
+    if isinstance(op, Expand):
+        axes = zip(source.shape, shapes[0], source.strides, strict=True)
+        strides = tuple(step if own == size else 0 for own, size, step in axes)
+        return [replace(source, shape=shapes[0], strides=strides)]
     if isinstance(op, Permute):
         order = op.full_order(len(source.shape))
         strides = tuple(source.strides[axis] for axis in order)

@@ -11,7 +11,7 @@ from demitasse.converter.flat.layout import (
     assign,
     default_strides,
     join_regions,
-    reshape_strides,
+    moved_views,
 )
 from demitasse.converter.flat.prepare import HIDDEN, counted, prepare
 from demitasse.converter.graph import Graph, Node, Quantization
@@ -25,22 +25,30 @@ from demitasse.converter.ops import (
     Dequantize,
     DetectionOutput,
     Eltwise,
+    Expand,
     Flatten,
     InnerProduct,
     Lookup,
     Lrn,
+    Lstm,
+    Mvn,
+    Normalize,
     Permute,
     Pool2d,
+    PoolMask,
     PRelu,
     PsRoiPool,
     Quantize,
     Rescale,
     Reshape,
+    Resize,
+    Rnn,
     RoiPool,
     Scale,
     Slice,
     Softmax,
     Unary,
+    Unpool,
     YoloOutput,
 )
 from demitasse.errors import UnsupportedError
@@ -133,16 +141,20 @@ def _steps(graph: Graph, node: Node, operands: dict[str, Operand]) -> Iterator[S
     """The steps of one node; none where views say it all."""
     inputs = [operands[name] for name in node.inputs]
     output = operands[node.outputs[0]]
-    if isinstance(node.op, Slice | Crop | Permute):
-        return
-    if isinstance(node.op, Concat):
+    if isinstance(node.op, MOVES):
+        outputs = [operands[name] for name in node.outputs]
+        shapes = [x.view.shape for x in outputs]
+        moved = moved_views(node, [x.view for x in inputs], shapes)
+        for target, view in zip(outputs, moved, strict=True):
+            if view is None:
+                yield Step(Opcode.COPY, inputs[:1], target)
+            elif not target.view.same_place(view):
+                yield Step(Opcode.COPY, (replace(inputs[0], name=None, view=view),), target)
+    elif isinstance(node.op, Concat):
         regions = join_regions(node, [x.view for x in inputs], output.view)
         for x, region in zip(inputs, regions, strict=True):
             if not x.view.same_place(region):
                 yield Step(Opcode.COPY, (x,), replace(output, name=None, view=region))
-    elif isinstance(node.op, Reshape | Flatten):
-        if not _is_reshaped(inputs[0].view, output.view):
-            yield Step(Opcode.COPY, (inputs[0],), output)
     else:
         opcode, image = _opcode(node)
         if image:
@@ -161,14 +173,6 @@ def _steps(graph: Graph, node: Node, operands: dict[str, Operand]) -> Iterator[S
         yield Step(opcode, tuple(inputs), output, node, macs)
 
 
-def _is_reshaped(source: View, view: View) -> bool:
-    """Whether a reshaped tensor is its source's elements where they stand."""
-    strides = reshape_strides(source.shape, source.strides, view.shape)
-    return strides is not None and view.same_place(
-        replace(source, shape=view.shape, strides=strides)
-    )
-
-
 def _channels_last(node: Node, index: int, x: Operand) -> Operand:
     """`x` itself if its channels are contiguous, else a copy of it that has them so."""
     shape, strides = x.view.shape, x.view.strides
@@ -177,6 +181,8 @@ def _channels_last(node: Node, index: int, x: Operand) -> Operand:
     buffer = f"{HIDDEN}{node.name}.{index}"
     return replace(x, name=None, view=View(buffer, shape, default_strides(shape)))
 
+
+MOVES = (Slice, Crop, Expand, Permute, Reshape, Flatten)
 
 ELTWISE = {"sum": Opcode.SUM, "prod": Opcode.PROD, "max": Opcode.MAX}
 POOL = {"max": Opcode.POOL_MAX, "average": Opcode.POOL_AVERAGE}
@@ -197,6 +203,13 @@ OPCODES: dict[type, tuple[Opcode | dict[str, Opcode], bool]] = {
     Bias: (Opcode.SCALE, False),
     Lrn: (Opcode.LRN, True),
     Softmax: (Opcode.SOFTMAX, False),
+    Mvn: (Opcode.MVN, False),
+    Normalize: (Opcode.NORMALIZE, False),
+    Resize: (Opcode.RESIZE, True),
+    PoolMask: (Opcode.POOL_MASK, True),
+    Unpool: (Opcode.UNPOOL, True),
+    Lstm: (Opcode.LSTM, False),
+    Rnn: (Opcode.RNN, False),
     Quantize: (Opcode.QUANTIZE, False),
     Dequantize: (Opcode.DEQUANTIZE, False),
     DetectionOutput: (Opcode.DETECTION, False),

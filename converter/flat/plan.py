@@ -21,6 +21,8 @@ IN_PLACE = {
     Opcode.UNARY,
     Opcode.SCALE,
     Opcode.SOFTMAX,
+    Opcode.MVN,
+    Opcode.NORMALIZE,
 }
 
 COUNT_BYTES = 4  # of a tensor that has as many rows as a run finds

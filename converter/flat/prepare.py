@@ -12,6 +12,7 @@ from demitasse.converter.ops.base import canonical_axis, count
 from demitasse.converter.passes.affine import affine_of, as_scale
 from demitasse.converter.passes.identity import drop_identities
 from demitasse.converter.passes.layout import without_dead_moves
+from demitasse.converter.passes.sizes import fix_sizes
 
 HIDDEN = "%"  # names that start so never reach the user
 
@@ -19,7 +20,7 @@ HIDDEN = "%"  # names that start so never reach the user
 def prepare(graph: Graph) -> Graph:
     """No Identity, BatchNorm or PriorBox; every InnerProduct flattens rank 2 or 4 from axis 1; an
     output that has as many rows as a run finds has room for the most."""
-    graph = _copy_passed_through(drop_identities(graph))
+    graph = _copy_passed_through(drop_identities(fix_sizes(graph)))
     tensors = dict(graph.tensors)
     producers = graph.producers()
     nodes: list[Node] = []

@@ -6,7 +6,7 @@ Only a matter of memory: a kernel that needs more takes it behind the tensor pla
 from __future__ import annotations
 
 from demitasse.converter.flat.blobs import packing_of
-from demitasse.converter.flat.format import ALIGN, Opcode, round_up
+from demitasse.converter.flat.format import ALIGN, LANES, Opcode, round_up
 from demitasse.converter.flat.lower import Step
 from demitasse.converter.ops import DetectionOutput
 
@@ -18,6 +18,9 @@ MOST_PIXELS = 64
 BOX_BYTES = 20
 
 
+RECURRENT = (Opcode.LSTM, Opcode.RNN)
+
+
 def scratch_of(step: Step) -> int:
     """Bytes, a multiple of 64."""
     if step.node is not None and isinstance(step.node.op, DetectionOutput):
@@ -25,6 +28,8 @@ def scratch_of(step: Step) -> int:
     if step.opcode is Opcode.YOLO:
         boxes = step.output.view.shape[2] // step.inputs[0].view.shape[0]
         return round_up(boxes * (BOX_BYTES + 4 + 4), ALIGN)  # and a score and an index of each
+    if step.opcode in RECURRENT:
+        return _recurrent(step.opcode, step.output.view.shape[2])
     dtype = step.dtype
     if step.opcode not in (Opcode.CONV, Opcode.DECONV) or dtype == "float32":
         return 0
@@ -40,6 +45,13 @@ def scratch_of(step: Step) -> int:
     width = (*y[2:], 1, 1)[1] * ((*y[2:], 1, 1)[0] if one else 1)
     tiles = max(PATCH_BYTES // patch // TILE_PIXELS, 1)
     return round_up(patch * min(tiles * TILE_PIXELS, MOST_PIXELS, width), ALIGN)
+
+
+def _recurrent(opcode: Opcode, channels: int) -> int:
+    """LSTM: four gates and two states; RNN: its gate, its state, its output."""
+    up = round_up(channels, LANES)
+    gates = round_up(4 * channels, LANES) if opcode is Opcode.LSTM else up
+    return round_up(4 * (gates + 2 * up), ALIGN)
 
 
 def _detection(op: DetectionOutput, scores: int) -> int:

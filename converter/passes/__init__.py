@@ -8,11 +8,13 @@ from demitasse.converter.passes.constants import fold_constants
 from demitasse.converter.passes.identity import drop_identities
 from demitasse.converter.passes.layout import cancel_layout
 from demitasse.converter.passes.priors import absorb_priors
+from demitasse.converter.passes.sizes import fix_sizes
 
 PASSES = (
     fold_constants,
     absorb_priors,
     single_sample,
+    fix_sizes,
     drop_identities,
     fold_affine,
     fuse_activations,

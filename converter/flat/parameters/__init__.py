@@ -11,8 +11,10 @@ from demitasse.converter.flat.parameters.constant import constant
 from demitasse.converter.flat.parameters.conv import convolution
 from demitasse.converter.flat.parameters.detection import detection, roi_pool, yolo
 from demitasse.converter.flat.parameters.elementwise import eltwise, lookup, rescale, scale, unary
-from demitasse.converter.flat.parameters.norm import lrn, softmax
+from demitasse.converter.flat.parameters.norm import lrn, mvn, normalize, softmax
 from demitasse.converter.flat.parameters.pool import pool
+from demitasse.converter.flat.parameters.recurrent import recurrent
+from demitasse.converter.flat.parameters.resize import resize
 
 
 def encode(step: Step, sections: Sections) -> bytes:
@@ -43,6 +45,13 @@ ENCODERS: dict[Opcode, Callable[[Step, Sections], bytes]] = {
     Opcode.QUANTIZE: nothing,
     Opcode.DEQUANTIZE: nothing,
     Opcode.CONSTANT: constant,
+    Opcode.MVN: mvn,
+    Opcode.NORMALIZE: normalize,
+    Opcode.RESIZE: resize,
+    Opcode.POOL_MASK: pool,
+    Opcode.UNPOOL: nothing,
+    Opcode.LSTM: recurrent,
+    Opcode.RNN: recurrent,
     Opcode.DETECTION: detection,
     Opcode.YOLO: yolo,
     Opcode.ROI_POOL: roi_pool,

@@ -10,11 +10,12 @@ from demitasse.converter.flat.blobs import Sections
 from demitasse.converter.flat.format import Opcode
 from demitasse.converter.flat.lower import Step
 from demitasse.converter.flat.parameters.base import is_float, node_of, weights_of
-from demitasse.converter.ops import Pool2d
+from demitasse.converter.ops import Pool2d, PoolMask
 
 
 def pool(step: Step, sections: Sections) -> bytes:
     op = node_of(step).op
+    op = op.pool() if isinstance(op, PoolMask) else op
     assert isinstance(op, Pool2d)
     shape = step.inputs[0].view.shape
     kernel, stride, pads = op.window(shape)
