@@ -8,41 +8,18 @@ types, parameters that belong to another layer type, layer types that the fork d
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from demitasse.converter.caffe import sniff
+from demitasse.converter.caffe.decode import Decoding
 from demitasse.converter.caffe.text import Field, Message, read_prototxt
-from demitasse.converter.caffe.upgrade import Layer, v2_type
-from demitasse.converter.caffe.wire import (
-    BYTES,
-    FIXED32,
-    FIXED64,
-    VARINT,
-    Buffer,
-    Fields,
-    Malformed,
-    Part,
-    incomplete,
-    open_caffemodel,
-    refuse_other_messages,
-    signed,
-    string,
-)
+from demitasse.converter.caffe.upgrade import Layer
+from demitasse.converter.caffe.wire import open_caffemodel
 from demitasse.errors import ParseError
-from demitasse.protos.dialect import DIALECTS, Dialect, Member, dialect
-
-MAX_FIELDS = 2**18  # of a net, blobs apart; real ones have up to some ten thousand
-BLOB_PARTS = 16  # looked at in a blob, for its tell-tales
-
-_WIRES = {"float": FIXED32, "double": FIXED64}
-_NUMBERS = {"int32", "int64", "uint32", "uint64", "bool"}
-_LAYERS = {"LayerParameter", "V1LayerParameter"}
-_CONTROL = re.compile(r"[\0-\x08\x0e-\x1f]")  # not in a string that is one
+from demitasse.protos.dialect import DIALECTS
 
 
 @dataclass(frozen=True)
@@ -82,16 +59,23 @@ def read_network(path: Path, dialect_name: str | None = None) -> Network:
     if not is_caffemodel(path):
         return Network(read_prototxt(path), dialect_name)
     data = open_caffemodel(path)
-    reading = _read(data, path, dialect_name or "bvlc")
+    reading = plain = Decoding(data, path, dialect_name or "bvlc")
+    if dialect_name is None and plain.cost() > (0, 0):
+        for name in DIALECTS[1:]:
+            with suppress(ParseError):  # more fields than BVLC's reading has, and too many
+                other = Decoding(data, path, name)
+                reading = other if other.cost() < reading.cost() else reading
     found, guess = dialect_name, ""
-    if dialect_name is None and (reading.odd or reading.odd_blobs):
-        others = [_read(data, path, name) for name in DIALECTS[1:]]
-        best = min([reading, *others], key=_Reading.cost)
-        if best.net != reading.net:
-            found, guess = best.dialect.name, _explain(reading, best)
-            reading = best
-    if reading.damaged:
-        raise reading.damaged[0]
+    if reading.net != plain.net:
+        found, guess = reading.dialect.name, _explain(plain, reading)
+    if reading.damaged is not None:
+        raise reading.damaged
+    if reading.has_blobs and not (reading.has_parameters and reading.has_tops):
+        raise ParseError(
+            "the file holds weights, but not the layers' parameters",
+            file=path,
+            remedy="give the prototxt first, and this file after it",
+        )
     return Network(_without_rules(reading.net), found, guess, binary=True)
 
 
@@ -113,177 +97,16 @@ def _is_inserted(layer: Layer) -> bool:
     return len(layer.bottoms) == 1 and layer.name.endswith("_split") and layer.tops == names
 
 
-class _Reading:
-    """A file as one dialect reads it: the tree, and what the dialect does not explain.
-
-    Recursion follows the tables, which have no cycles, and a net's fields are counted: whatever
-    the file holds, time and memory stay in proportion.
-    """
-
-    def __init__(self, data: Buffer, path: Path, dialect: Dialect) -> None:
-        self.data = data
-        self.path = path
-        self.dialect = dialect
-        self.net = Message()
-        self.odd: dict[tuple[object, ...], str] = {}
-        self.odd_blobs: dict[tuple[object, ...], str] = {}
-        self.damaged: list[ParseError] = []
-        self._left = MAX_FIELDS
-        self._layer = ""
-        self._seen: list[str] = []
-        self._owners = {
-            member.name: member.layers for member in dialect.messages["LayerParameter"].values()
-        }
-
-    def cost(self) -> tuple[int, int]:
-        """How much is unexplained, parameters before blobs."""
-        return len(self.odd), len(self.odd_blobs)
-
-    def read(self) -> None:
-        """Fill `net`. Raises ParseError where the layers themselves cannot be told apart."""
-        fields: list[Field] = []
-        last = None
-        try:
-            for part in Fields(self.data, 0, len(self.data)):
-                refuse_other_messages(part, self.path)
-                fields += self._field("NetParameter", part)
-                if fields and fields[-1].name in ("layer", "layers"):
-                    last = self._layer
-        except Malformed as reason:
-            raise incomplete(reason, last, self.path) from None
-        if last is None:
-            raise ParseError("expected a caffemodel, found no layers in it", file=self.path)
-        self.net = Message(tuple(fields))
-
-    def _message(self, kind: str, part: Part) -> Message:
-        fields: list[Field] = []
-        for inner in Fields(self.data, part.start, part.end):
-            fields += self._field(kind, inner)
-        return Message(tuple(fields))
-
-    def _layer_message(self, kind: str, part: Part) -> Message:
-        self._layer, self._seen = "", []
-        message = self._message(kind, part)
-        self._judge(message)
-        return message
-
-    def _field(self, kind: str, part: Part) -> list[Field]:
-        self._left -= 1
-        if self._left < 0:
-            raise ParseError(f"a net of more than {MAX_FIELDS} fields", file=self.path)
-        member = self.dialect.messages[kind].get(part.number)
-        if member is None or not self._fits(member, part):
-            where = kind if kind not in _LAYERS else f"layer '{self._layer}'"
-            self.odd[kind, part.number, part.wire] = f"field {part.number} of {where}"
-            return [Field(f"#{part.number}", "", 0)]
-        if kind in _LAYERS:
-            self._seen.append(member.name)
-            if member.name == "name":
-                self._layer = string(self.data, part)
-        if member.type == "BlobProto":
-            self._look_at_blob(part)
-            return []
-        if member.type in _LAYERS:
-            return [Field(member.name, self._layer_message(member.type, part), 0)]
-        try:
-            fields = self._values(member, part)
-        except Malformed as reason:
-            self.odd[kind, part.number, "damaged"] = f"{member.name} of layer '{self._layer}'"
-            self.damaged.append(
-                ParseError(
-                    f"{member.name} is damaged: {reason}",
-                    file=self.path,
-                    layer=self._layer,
-                    remedy="fetch the file again, or give another --dialect",
-                )
-            )
-            return []
-        return [] if member.ignored else fields
-
-    def _values(self, member: Member, part: Part) -> list[Field]:
-        if member.type in self.dialect.messages:
-            return [Field(member.name, self._message(member.type, part), 0)]
-        if member.type in ("string", "bytes"):
-            word = string(self.data, part)
-            if _CONTROL.search(word):
-                self.odd[member.name, "text"] = f"{member.name} of layer '{self._layer}'"
-            return [Field(member.name, word, 0, quoted=True)]
-        if member.type == "message":  # known by its number alone
-            return []
-        return [Field(member.name, word, 0) for word in self._words(member, part)]
-
-    def _fits(self, member: Member, part: Part) -> bool:
-        """Whether the wire type is the member's; repeated numbers may be packed."""
-        number = member.type in _NUMBERS or member.type in self.dialect.enums
-        wire = _WIRES.get(member.type, VARINT if number else BYTES)
-        return part.wire == wire or (member.repeated and part.wire == BYTES)
-
-    def _words(self, member: Member, part: Part) -> Iterator[str]:
-        """A number as the text format would write it; packed ones are several."""
-        if member.type in _WIRES:
-            dtype = "<f4" if member.type == "float" else "<f8"
-            count, rest = divmod(part.end - part.start, np.dtype(dtype).itemsize)
-            if rest:
-                raise Malformed(f"{member.name} holds {part.end - part.start} bytes")
-            for number in np.frombuffer(self.data, dtype, count, part.start):
-                yield self._counted(str(number))
-        elif part.wire == VARINT:
-            yield self._whole(member, part.value)
-        else:
-            packed = Fields(self.data, part.start, part.end)
-            while packed.position < packed.end:
-                yield self._counted(self._whole(member, packed.varint()))
-
-    def _counted(self, word: str) -> str:
-        self._left -= 1
-        if self._left < 0:
-            raise ParseError(f"a net of more than {MAX_FIELDS} fields", file=self.path)
-        return word
-
-    def _whole(self, member: Member, value: int) -> str:
-        if member.type == "bool":
-            return "true" if value else "false"
-        if member.type == "uint32":
-            return str(value & 0xFFFFFFFF)
-        if member.type == "uint64":
-            return str(value & (2**64 - 1))
-        values = self.dialect.enums.get(member.type, {})
-        return values.get(signed(value), str(signed(value)))
-
-    def _judge(self, message: Message) -> None:
-        """Note a layer type that the dialect does not have, and parameters of another type."""
-        if message.all("layer"):  # V0: its parameters lie flat
-            return
-        field = message.last("type")
-        kind = "" if field is None else v2_type(field.string())
-        if kind not in self.dialect.layers:
-            self.odd["type", kind] = f"layer type {kind}"
-        for name in self._seen:
-            owners = self._owners.get(name, ())
-            if owners and kind not in owners:
-                self.odd[kind, name] = f"{name} of layer '{self._layer}'"
-
-    def _look_at_blob(self, place: Part) -> None:
-        members = self.dialect.messages["BlobProto"]
-        for index, part in enumerate(Fields(self.data, place.start, place.end)):
-            member = members.get(part.number)
-            if member is None or not self._fits(member, part):
-                self.odd_blobs[part.number, part.wire] = f"field {part.number} of blobs"
-            if index == BLOB_PARTS:
-                return
-
-
-def _read(data: Buffer, path: Path, name: str) -> _Reading:
-    reading = _Reading(data, path, dialect(name))
-    reading.read()
-    return reading
-
-
-def _explain(plain: _Reading, best: _Reading) -> str:
-    """Why the guess is not BVLC."""
-    odd = {**plain.odd, **plain.odd_blobs}
-    solved = [text for key, text in odd.items() if key not in best.odd | best.odd_blobs]
-    return f"read as dialect '{best.dialect.name}', guessed from {', '.join(solved[:3])}"
+def _explain(plain: Decoding, best: Decoding) -> str:
+    """What the guess explains and BVLC does not: layer types first, single fields last."""
+    solved = {
+        **{key: text for key, text in plain.odd.items() if key not in best.odd},
+        **{key: text for key, text in plain.odd_blobs.items() if key not in best.odd_blobs},
+    }
+    ranks = {"type": 0, "LayerParameter": 1, "V1LayerParameter": 1}
+    reasons = sorted(solved, key=lambda key: ranks.get(str(key[0]), 2))
+    said = ", ".join(solved[key] for key in reasons[:3])
+    return f"read as dialect '{best.dialect.name}', guessed from {said}"
 
 
 def _without_rules(net: Message) -> Message:
