@@ -12,9 +12,10 @@ from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
 from demitasse.converter.evaluate import evaluate
-from demitasse.converter.graph import Graph
+from demitasse.converter.graph import Graph, Shape
 from demitasse.converter.onnx.export import value_names
 from demitasse.converter.onnx.versions import runtime
+from demitasse.converter.ops import PsRoiPool, RoiPool
 from demitasse.converter.passes import fold_constants
 
 TOLERANCE = 1e-4  # of a value's largest magnitude
@@ -96,12 +97,26 @@ def opened(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def sample(graph: Graph, seed: int) -> dict[str, np.ndarray]:
-    """Random values for every input."""
+    """Random values for every input; regions of images for those that are regions."""
     generator = np.random.default_rng(seed)
-    return {
+    values = {
         name: generator.standard_normal(graph.tensors[name].shape).astype(np.float32)
         for name in graph.inputs
     }
+    for node in graph.nodes:
+        if isinstance(node.op, RoiPool | PsRoiPool) and node.inputs[1] in values:
+            values[node.inputs[1]] = _regions(generator, node.op.scale, *graph.shapes(node.inputs))
+    return values
+
+
+def _regions(
+    generator: np.random.Generator, scale: float, features: Shape, shape: Shape
+) -> np.ndarray:
+    """(R, 5, ...): number of the image, then two corners inside."""
+    images = generator.integers(features[0], size=shape[0])
+    corners = generator.random((shape[0], 2, 2)) * features[:1:-1] / scale
+    rows = np.concatenate([images[:, None], np.sort(corners, axis=1).reshape(-1, 4)], axis=1)
+    return rows.reshape(shape).astype(np.float32)
 
 
 def difference(found: np.ndarray, expected: np.ndarray) -> float:

@@ -40,7 +40,10 @@ def pool2d(step: Step, op: Pool2d, x: str | None = None) -> str:
     if op.global_pooling:
         return step.add("GlobalAveragePool" if op.kind == "average" else "GlobalMaxPool", x)
     axes = _axes(step, op)
-    y = _average(step, x, axes) if op.kind == "average" else _maximum(step, x, axes)
+    if op.kind == "average":
+        y = _average(step, x, axes)
+    else:
+        y = step.add("MaxPool", x, **_attributes(axes))
     return _with_empty(step, y, op, axes) if any(axis.empty for axis in axes) else y
 
 
@@ -56,14 +59,10 @@ def _axis(size: int, out: int, kernel: int, stride: int, pad: int) -> Axis:
     return Axis(size, kernel, stride, pad, out - empty, empty, max(last - size, 0))
 
 
-def _maximum(step: Step, x: str, axes: list[Axis]) -> str:
-    return _pool(step, "MaxPool", x, axes)
-
-
 def _average(step: Step, x: str, axes: list[Axis]) -> str:
     """Padding counts in the divisor, what hangs over it does not."""
     if all(axis.over <= axis.pad for axis in axes):
-        return _pool(step, "AveragePool", x, axes, count_include_pad=1)
+        return step.add("AveragePool", x, **_attributes(axes), count_include_pad=1)
     if any(axis.pad for axis in axes):  # padding becomes input, so that the rest does not count
         before = [axis.pad for axis in axes]
         after = [min(axis.pad, axis.over) for axis in axes]
@@ -72,11 +71,7 @@ def _average(step: Step, x: str, axes: list[Axis]) -> str:
             Axis(a.size + b + e, a.kernel, a.stride, 0, a.out, 0, a.over - e)
             for a, b, e in zip(axes, before, after, strict=True)
         ]
-    return _pool(step, "AveragePool", x, axes, count_include_pad=0)
-
-
-def _pool(step: Step, kind: str, x: str, axes: list[Axis], **more: int) -> str:
-    return step.add(kind, x, **_attributes(axes), **more)
+    return step.add("AveragePool", x, **_attributes(axes), count_include_pad=0)
 
 
 def _attributes(axes: list[Axis]) -> dict[str, list[int]]:
@@ -130,10 +125,7 @@ def unpool(step: Step, op: Unpool) -> str:
         "Expand", step.constant(0, "empty"), step.integers((planes, places + 1), "all")
     )
     y = step.add("ScatterElements", empty, at, x, axis=1)
-    first, last, axis = (
-        step.integers([n], what) for n, what in ((0, "first"), (places, "last"), (1, "axis"))
-    )
-    return step.reshape(step.add("Slice", y, first, last, axis), step.output_shape)
+    return step.reshape(step.cut(y, {1: slice(0, places)}), step.output_shape)
 
 
 def padded(step: Step, x: str, before: list[int], after: list[int], value: float) -> str:

@@ -13,14 +13,7 @@ def resize(step: Step, op: Resize) -> str:
     x = step.inputs[0]
     if any(op.crop):
         begin, end = op.crop
-        ends = (size - end for size in step.shape[2:])
-        x = step.add(
-            "Slice",
-            x,
-            step.integers((begin, begin), "starts"),
-            step.integers(ends, "ends"),
-            step.integers((2, 3), "axes"),
-        )
+        x = step.cut(x, {axis: slice(begin, step.shape[axis] - end) for axis in (2, 3)})
     unsaid = "" if step.opset >= 13 else step.constant(np.zeros(0), "unsaid")
     size = step.integers(step.output_shape, "size")
     return step.add(

@@ -54,13 +54,5 @@ def permute(step: Step, op: Permute) -> str:
 def crop(step: Step, op: Crop) -> str:
     """The second input gives only its shape, which is known: ONNX does not see it."""
     window = op.window(*step.shapes)
-    axes = [a for a, kept in enumerate(window) if kept != slice(0, step.shape[a])]
-    if not axes:
-        return step.inputs[0]
-    return step.add(
-        "Slice",
-        step.inputs[0],
-        step.integers((window[a].start for a in axes), "starts"),
-        step.integers((window[a].stop for a in axes), "ends"),
-        step.integers(axes, "axes"),
-    )
+    kept = {a: part for a, part in enumerate(window) if part != slice(0, step.shape[a])}
+    return step.cut(step.inputs[0], kept) if kept else step.inputs[0]

@@ -96,6 +96,16 @@ class Step:
         """The values of x in another shape."""
         return self.add("Reshape", x, self.integers(shape, "shape"))
 
+    def cut(self, x: str, window: Mapping[int, slice]) -> str:
+        """The part of x that is inside the window of each axis."""
+        return self.add(
+            "Slice",
+            x,
+            self.integers((part.start for part in window.values()), "starts"),
+            self.integers((part.stop for part in window.values()), "ends"),
+            self.integers(window, "axes"),
+        )
+
     def scaled(self, x: str, factor: float, offset: float = 0.0) -> str:
         """factor * x + offset, without the parts that change nothing."""
         if factor != 1:
