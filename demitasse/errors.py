@@ -16,6 +16,8 @@ Commands print ``str(error)`` on one line and exit with status 2. Mistakes of ou
 invariant) are not in this family: they stay ordinary Python exceptions and show a traceback.
 """
 
+import warnings
+from collections.abc import Iterable
 from os import PathLike, fspath
 
 
@@ -86,3 +88,9 @@ class ModelFileError(DemitasseError):
 
 class DemitasseWarning(UserWarning):
     """The work goes on, but the result may not be what was wanted."""
+
+
+def warn(texts: Iterable[str]) -> None:
+    """Each as a DemitasseWarning."""
+    for text in texts:
+        warnings.warn(text, DemitasseWarning, stacklevel=3)

@@ -23,6 +23,12 @@ def read_file(path: Path) -> bytes:
         raise DataError(f"cannot be read ({error.strerror})", file=path) from error
 
 
+def check_folder(path: Path) -> None:
+    """Refuse early to write where nothing can be written."""
+    if not path.parent.is_dir():
+        raise DataError("no such folder to write to", file=path.parent, remedy="make it first")
+
+
 def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write an `.npz`, uncompressed: equal arrays give equal bytes."""
     write_whole(path, [npz_bytes(arrays)])

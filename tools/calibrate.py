@@ -12,9 +12,9 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from demitasse.converter.summary import summarise_graph
-from demitasse.quantizer import compile as pipeline
 from demitasse.quantizer.calibrate import parse_shard
-from demitasse.quantizer.compile import check_folder
+from demitasse.quantizer.files import check_folder
+from demitasse.quantizer.measure import measure
 from demitasse.quantizer.statistics import save
 from demitasse.tools import options as shared
 from demitasse.tools.answer import Answer
@@ -39,7 +39,7 @@ def declare(parser: ArgumentParser) -> None:
 def command(options: Namespace) -> Answer:
     graph, preprocess = shared.graph(options), shared.preprocess(options)
     check_folder(options.out)
-    statistics = pipeline.measure(
+    statistics = measure(
         graph,
         options.data,
         preprocess.value,

@@ -13,9 +13,9 @@ from pathlib import Path
 from demitasse.converter.evaluate import check_weights
 from demitasse.converter.flat.read import read_model
 from demitasse.quantizer.comparison import Comparison, LayerRow, compare
-from demitasse.quantizer.compile import float_model, fold
 from demitasse.quantizer.datasets import open_dataset
 from demitasse.quantizer.feed import feed_for
+from demitasse.quantizer.measure import float_model, fold
 from demitasse.quantizer.repair import is_equalized
 from demitasse.quantizer.stored import from_model
 from demitasse.runtime.model import Model

@@ -4,7 +4,8 @@
 
 Reads and folds the network, measures the ranges of its blobs on the images, quantizes, compares
 the result with float on images that were held back, and writes the model and its scale table
-(net.dtable). With --labels it says the accuracy; --eval takes other images for that.
+(net.dtable). With --labels it says the accuracy; --eval takes other images for that. With a budget
+(--max-drop, --min-sqnr) layers that INT8 spoils are computed in INT16; the table names them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from argparse import ArgumentParser, Namespace
 
 from demitasse.errors import DataError
 from demitasse.quantizer import compile as pipeline
-from demitasse.quantizer.datasets import open_dataset
+from demitasse.quantizer.budget import Budget
 from demitasse.tools import options as shared
 from demitasse.tools import report
 from demitasse.tools.answer import Answer
@@ -25,20 +26,15 @@ def declare(parser: ArgumentParser) -> None:
     shared.data(parser, required=False)
     parser.add_argument("--eval", metavar="DATA", help="judge with these images instead")
     shared.labels(parser)
-    parser.add_argument(
-        "--max-drop",
-        metavar="POINTS",
-        type=float,
-        help="exit with status 1 where the accuracy falls by more than this (needs labels)",
-    )
     shared.scheme(parser, float_too=True)
+    _declare_budget(parser)
     shared.sampling(parser)
     shared.preprocessing(parser)
     shared.reading(parser)
 
 
 def command(options: Namespace) -> Answer:
-    _check_drop(options)
+    budget = _budget(options)
     graph, preprocess = shared.graph(options), shared.preprocess(options)
     info = pipeline.compile(
         graph,
@@ -48,6 +44,7 @@ def command(options: Namespace) -> Answer:
         options.method,
         options.symmetric,
         preprocess.value,
+        budget=budget if options.precision == "int8" else None,
         labels=options.labels,
         judge=options.eval,
         samples=options.samples,
@@ -58,17 +55,31 @@ def command(options: Namespace) -> Answer:
         sources=shared.sources(options),
         quiet=shared.is_quiet(options),
     )
-    lost, limit = report.drop(info.score), options.max_drop
-    good = lost is None or limit is None or lost <= limit
+    good = budget is None or info.score is None or budget.holds(info.score)
     return Answer(report.as_text(info, preprocess), report.as_data(info, preprocess), good)
 
 
-def _check_drop(options: Namespace) -> None:
-    """Refuse a limit that nothing could be held against: it would always be kept."""
-    if options.max_drop is None:
-        return
-    judges = options.eval or options.data
-    if judges is None or (options.labels is None and open_dataset(judges).labels is None):
+def _declare_budget(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "budget", "INT8 layers are raised to INT16, as few as will do; exit status 1 where none do"
+    )
+    group.add_argument(
+        "--max-drop",
+        metavar="POINTS",
+        type=float,
+        help="of accuracy (without labels, of agreement with float) that may be lost",
+    )
+    group.add_argument(
+        "--min-sqnr", metavar="DB", type=float, help="that every output must have, against float"
+    )
+
+
+def _budget(options: Namespace) -> Budget | None:
+    """What the options allow to lose; nothing could be held against it without images."""
+    if options.max_drop is None and options.min_sqnr is None:
+        return None
+    if options.eval is None and options.data is None:
         raise DataError(
-            "--max-drop needs an accuracy", remedy="give images, and their answers with --labels"
+            "--max-drop and --min-sqnr need images to judge by", remedy="give --data or --eval"
         )
+    return Budget(options.max_drop, options.min_sqnr)

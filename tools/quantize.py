@@ -12,6 +12,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from demitasse.quantizer import compile as pipeline
+from demitasse.quantizer.table_files import complete_table, open_table
 from demitasse.tools import options as shared
 from demitasse.tools import report
 from demitasse.tools.answer import Answer
@@ -31,8 +32,8 @@ def declare(parser: ArgumentParser) -> None:
 
 def command(options: Namespace) -> Answer:
     graph, preprocess = shared.graph(options), shared.preprocess(options)
-    table = pipeline.complete_table(
-        pipeline.open_table(options.table, graph),
+    table = complete_table(
+        open_table(options.table, graph),
         graph,
         options.data,
         preprocess.value,

@@ -38,6 +38,9 @@ def as_text(info: CompileInfo, preprocess: Preprocessing) -> str:
     lines.append(("folding", f"{plural(layers, 'layer')} became {plural(operators, 'operator')}"))
     if info.table is not None:
         lines.append(("scales", _scales(info)))
+        if info.table.layers:
+            names = ", ".join(info.table.layers)
+            lines.append(("raised to INT16", f"{names} ({len(info.table.layers)} of {operators})"))
     lines += memory(info)
     if info.score is not None:
         lines += _score(info.score, info.judged, info.precision)

@@ -12,9 +12,10 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from demitasse.converter.graph import Graph
-from demitasse.quantizer.compile import save_table, warn
+from demitasse.errors import warn
 from demitasse.quantizer.statistics import Statistics, load
 from demitasse.quantizer.table import build_table
+from demitasse.quantizer.table_files import save_table
 from demitasse.tools import options as shared
 from demitasse.tools.answer import Answer
 from demitasse.tools.table import facts, plural, table

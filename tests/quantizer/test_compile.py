@@ -14,8 +14,9 @@ import demitasse
 from demitasse.converter.flat import read_model
 from demitasse.converter.graph import Graph
 from demitasse.errors import DataError, DemitasseWarning
-from demitasse.quantizer.compile import HELD_BACK, HELD_BACK_LABELLED, CompileInfo, hold_back
+from demitasse.quantizer.compile import CompileInfo
 from demitasse.quantizer.datasets import open_dataset
+from demitasse.quantizer.judging import HELD_BACK, HELD_BACK_LABELLED, hold_back
 from demitasse.quantizer.preprocess import Preprocess
 from demitasse.quantizer.stored import from_model
 from demitasse.quantizer.table import read_table

@@ -205,7 +205,11 @@ DATA = [
         ("label 10", "10 classes"),
         save("l.npy", np.full(600, 10)),
     ),
-    Case("a limit without labels", f"{COMPILE} --max-drop 1", ("--max-drop", "--labels")),
+    Case(
+        "a budget without images",
+        "compile deploy.prototxt digits.caffemodel --fp32 -o net.demi --min-sqnr 30",
+        ("--min-sqnr", "--data", "--eval"),
+    ),
     Case("two ways to fit", f"{COMPILE} --crop --letterbox", ("--letterbox", "--crop")),
     Case(
         "missing mean file",

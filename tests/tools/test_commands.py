@@ -88,6 +88,23 @@ def test_compile_with_labels_says_the_accuracy(shell: Shell) -> None:
     assert data["drop"] == pytest.approx(lost / 6)
 
 
+def test_a_budget_raises_as_few_layers_as_will_do(shell: Shell) -> None:
+    command = f"compile {NETWORK} {DATA} --eval digits.npz:images"
+    plain = shell.json(f"{command} -o plain.demi")
+    out = shell(f"{command} -o good.demi --min-sqnr 46")
+    good = shell.json(f"compare good.demi {NETWORK} {DATA}")
+    assert min(each["sqnr"] for each in plain["score"]["outputs"]) < 46
+    table = read_table(shell.folder / "good.dtable")
+    assert 0 < len(table.layers) < plain["folded"]["operators"]
+    assert set(table.layers.values()) == {"int16"}
+    assert all(name in out for name in table.layers)
+    types = {row["layer"]: row["dtype"] for row in good["comparison"]["rows"]}
+    assert {types[name] for name in table.layers if name in types} == {"int16"}
+    shell(f"quantize {NETWORK} --table good.dtable -o again.demi")
+    first, again = (shell.folder / name for name in ("good.demi", "again.demi"))
+    assert first.read_bytes() == again.read_bytes()
+
+
 def test_a_bad_answer_is_status_1(shell: Shell) -> None:
     command = f"compile {NETWORK} {DATA} --eval digits.npz:images --labels digits.npz:labels"
     shell(f"{command} -o net.demi --max-drop -100", status=1)

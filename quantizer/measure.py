@@ -1,0 +1,79 @@
+"""The float network as it is calibrated and run, and its statistics over data."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from demitasse.converter.evaluate import check_weights
+from demitasse.converter.flat import serialise
+from demitasse.converter.graph import Graph
+from demitasse.converter.passes import optimize
+from demitasse.quantizer.calibrate import DEFAULT_COUNT, collect
+from demitasse.quantizer.datasets import Dataset, DataSpec, open_dataset
+from demitasse.quantizer.preprocess import Preprocess
+from demitasse.quantizer.repair import equalize
+from demitasse.quantizer.statistics import Statistics
+from demitasse.runtime.model import Model
+
+
+def fold(graph: Graph, equalized: bool) -> Graph:
+    """The graph as it is calibrated and run."""
+    folded = optimize(graph)
+    return equalize(folded) if equalized else folded
+
+
+@contextmanager
+def float_model(folded: Graph) -> Iterator[Path]:
+    """The folded graph as a float32 model.demi, for as long as it is needed."""
+    with tempfile.TemporaryDirectory(prefix="demitasse-") as folder:
+        path = Path(folder) / "float.demi"
+        path.write_bytes(serialise(folded)[0])
+        yield path
+
+
+def calibrate(
+    folded: Graph,
+    reference: Path,
+    dataset: Dataset | None,
+    preprocess: Preprocess,
+    samples: int | None = DEFAULT_COUNT,
+    workers: int = 1,
+    quiet: bool = True,
+    shard: tuple[int, int] = (1, 1),
+) -> Statistics:
+    """Statistics of a folded graph's tensors, from its float model on this machine."""
+    assert dataset is not None
+    return collect(
+        partial(Model.open, reference),
+        dataset,
+        preprocess,
+        {name: folded.tensors[name].shape for name in folded.inputs},
+        count=samples,
+        shard=shard,
+        workers=workers,
+        model=hashlib.sha256(reference.read_bytes()).hexdigest()[:16],
+        quiet=quiet,
+    )
+
+
+def measure(
+    graph: Graph,
+    data: DataSpec,
+    preprocess: Preprocess,
+    *,
+    samples: int | None = DEFAULT_COUNT,
+    shard: tuple[int, int] = (1, 1),
+    workers: int = 1,
+    equalized: bool = True,
+    quiet: bool = True,
+) -> Statistics:
+    """The statistics of a network as `load_caffe` gives it, over all of the data."""
+    check_weights(graph)
+    folded, dataset = fold(graph, equalized), open_dataset(data)
+    with float_model(folded) as reference:
+        return calibrate(folded, reference, dataset, preprocess, samples, workers, quiet, shard)
