@@ -13,24 +13,29 @@ from demitasse.converter.graph import Graph, Node, Quantization
 from demitasse.converter.ops import (
     Concat,
     Crop,
+    Expand,
     Flatten,
     Identity,
     Operator,
     Permute,
     Pool2d,
     Reshape,
+    Resize,
     Slice,
+    Unpool,
 )
 from demitasse.errors import DataError
 from demitasse.quantizer.scheme import RANGES
 from demitasse.quantizer.table import ScaleTable
 
-LAYOUT = (Slice, Reshape, Flatten, Permute, Crop, Identity)
+LAYOUT = (Slice, Reshape, Flatten, Expand, Permute, Crop, Identity)
 
 
 def moves_codes(op: Operator) -> bool:
-    """Whether outputs are codes of input 0, unchanged."""
-    return isinstance(op, LAYOUT) or (isinstance(op, Pool2d) and op.kind == "max")
+    """Whether outputs are codes of input 0, unchanged or between two of them."""
+    return isinstance(op, (*LAYOUT, Resize, Unpool)) or (
+        isinstance(op, Pool2d) and op.kind == "max"
+    )
 
 
 def assign_quantization(graph: Graph, table: ScaleTable) -> dict[str, Quantization]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from demitasse.converter.caffe.fillers import fill, has_meaning
+from demitasse.converter.caffe.fillers import check, fill, has_meaning
 from demitasse.converter.caffe.params import Params
 from demitasse.converter.caffe.problems import Problems
 from demitasse.converter.caffe.registry import Entry
@@ -34,6 +35,7 @@ COMMON |= {"loss_weight", "loss_param", "propagate_down"}
 
 
 MAX_COUNT = 2**31 - 1
+MANY = 1000  # bottoms or tops: no limit of the layer's
 
 # Of a number in a caffemodel alone.
 UNNAMED = "it may change the result, another --dialect may know it"
@@ -54,6 +56,7 @@ class Options:
     phase: str = "TEST"
     dialect: str | None = None
     weights: Path | None = None
+    random_weights: int | None = None  # a seed, where weights that no file gives are drawn
 
 
 @dataclass(frozen=True)
@@ -134,11 +137,30 @@ class Builder:
 
     def add(self, node: Node) -> None:
         """Append a node and infer its outputs. Raises ShapeError."""
-        shapes = infer_node(node, [self.tensors[name].shape for name in node.inputs])
-        self.nodes.append(node)
+        given = [self.tensors[name].shape for name in node.inputs]
+        try:
+            shapes = infer_node(node, given)
+        except ShapeError as error:
+            if len(given) > 1:
+                pairs = zip(node.inputs, given, strict=True)
+                error.message += f" (bottoms {', '.join(f'{name} {s}' for name, s in pairs)})"
+            raise
         for name, shape in zip(node.outputs, shapes, strict=True):
             check_size(shape, f"blob {name}")
+        self.nodes.append(node)
+        for name, shape in zip(node.outputs, shapes, strict=True):
             self.tensors[name] = Tensor(name, shape)
+
+
+def _some(allowed: range | int, word: str) -> str:
+    """`1 bottom`, `2 to 3 bottoms`, `at least 2 bottoms`."""
+    if isinstance(allowed, int):
+        return f"{allowed} {word}{'' if allowed == 1 else 's'}"
+    if len(allowed) == 1:
+        return _some(allowed.start, word)
+    if allowed.stop > MANY:
+        return f"at least {_some(allowed.start, word)}"
+    return f"{allowed.start} to {_some(allowed.stop - 1, word)}"
 
 
 class Context:
@@ -164,6 +186,8 @@ class Context:
 
     def params(self, name: str) -> Params:
         """The layer's message of this name, empty where it is absent."""
+        if len(fields := self.layer.message.all(name)) > 1:
+            raise ParseError(f"{name} is given twice", line=fields[1].line)
         params = Params(name, self.layer.param(name))
         self._params.append(params)
         return params
@@ -175,8 +199,14 @@ class Context:
             (len(self.tops), tops, "top"),
         ):
             if found not in (range(allowed, allowed + 1) if isinstance(allowed, int) else allowed):
-                wanted = allowed if isinstance(allowed, int) else f"at least {allowed.start}"
-                raise ParseError(f"{self.layer.type} takes {wanted} {word}(s), found {found}")
+                raise ParseError(f"{self.layer.type} takes {_some(allowed, word)}, found {found}")
+
+    def refuse_in_place(self) -> None:
+        """Raise ParseError where a top is the first bottom, which Caffe cannot compute then."""
+        if set(self.layer.bottoms[:1]).intersection(self.layer.tops):
+            raise ParseError(
+                f"{self.layer.type} cannot work in place", remedy="give its top another name"
+            )
 
     def remark(self, message: str, note: str = "") -> None:
         """Say something about the layer that the user should know."""
@@ -204,6 +234,20 @@ class Context:
             )
         )
 
+    def chain(self, *ops: Operator, source: str | None = None, top: str | None = None) -> None:
+        """Add operators without weights, each reading the one before, from `source` (the first
+        bottom) to `top` (the first top)."""
+        x = self.bottoms[0] if source is None else source
+        for op in ops[:-1]:
+            x = self.between(op, x)
+        self.emit(ops[-1], inputs=[x], outputs=[self.tops[0] if top is None else top])
+
+    def between(self, op: Operator, *inputs: str, **weights: np.ndarray) -> str:
+        """Add a node whose result stays inside the layer; returns the tensor."""
+        tensor = self.internal(type(op).__name__.lower())
+        self.emit(op, weights, inputs=inputs, outputs=[tensor])
+        return tensor
+
     def internal(self, suffix: str) -> str:
         """A tensor between two nodes of this layer."""
         return self._builder.names.unique(f"{self.name}/{suffix}")
@@ -223,8 +267,9 @@ class Context:
         """The layer's blobs by the given names, which are in Caffe's order.
 
         Each comes from the file, from the layer it is shared with, or from a filler with a
-        meaning. All or nothing: without one of them the result is empty, and with a weight file
-        that is an error. Raises WeightsError where number or shapes differ from what is expected.
+        meaning; with a seed from any filler. All or nothing: without one of them the result is
+        empty, and with a weight file that is an error. Raises WeightsError where number or shapes
+        differ from what is expected, ParseError or ShapeError for a filler that Caffe refuses.
         """
         stored = self.arrays()
         self._builder.expected[self.name] = {key: blob.shape for key, blob in expected.items()}
@@ -241,14 +286,20 @@ class Context:
             if array is not None:
                 found[key] = self.fit(array, blob.shape, key)
             else:
-                gaps[key] = blob
-        if not all(has_meaning(blob.filler) for blob in gaps.values()):
+                gaps[key] = index
+                if blob.filler is not None:
+                    check(blob.filler, blob.shape)
+        seed = self._builder.options.random_weights
+        if seed is None and not all(has_meaning(expected[key].filler) for key in gaps):
             self._builder.missing(self.layer)
             return {}
         if gaps and self._builder.options.weights is not None:
             self.remark(f"no weights in {self._file}: what the text's filler says is taken")
-        made = {key: fill(blob.filler, blob.shape) for key, blob in gaps.items() if blob.filler}
-        return {key: found[key] if key in found else made[key] for key in expected}
+        for key, index in gaps.items():
+            rng = np.random.default_rng((seed or 0, zlib.crc32(self.name.encode()), index))
+            found[key] = fill(expected[key].filler, expected[key].shape, key, rng)
+            self._share(index, found[key])
+        return {key: found[key] for key in expected}
 
     def fit(self, array: np.ndarray, shape: Shape, key: str) -> np.ndarray:
         """The array in the expected shape; axes of size 1 may differ, as in legacy files."""
@@ -260,10 +311,17 @@ class Context:
         return array.reshape(shape)
 
     def finish(self) -> None:
-        """Check that the reader did its work, and report the fields that it did not ask for."""
+        """Check that the reader did its work, and report the fields that it did not ask for.
+
+        Raises ParseError for what is given too often."""
         for top in self.tops:
             if top not in self._builder.tensors:
                 raise UnsupportedError(f"the reader of {self.layer.type} does not make top '{top}'")
+        for path, field in (pair for params in self._params for pair in params.repeated()):
+            raise ParseError(f"{path} is given twice", line=field.line)
+        blobs = len(self._builder.expected.get(self.name, self._stored or ()))
+        if len(self.layer.params) > max(blobs, len(self._stored or ())):
+            raise ParseError(f"{len(self.layer.params)} param for {blobs} blobs")
         for path, line, note in self._unknown():
             self._builder.problems.remark(
                 path, line=line, layer=self.layer.name, kind=self.layer.type, note=note
@@ -279,18 +337,21 @@ class Context:
             for path, field in params.unread():
                 note = UNNAMED if field.name[0] == "#" else "it may change the result"
                 yield f"unknown field {path} is ignored", field.line, note
-            for path, field in params.repeated():
-                yield f"field {path} is given twice, the last one holds", field.line, ""
 
     def _shared(self, index: int, stored: tuple[np.ndarray, ...]) -> np.ndarray | None:
         """Blob `index`: that of the first layer which names it, else this layer's own."""
-        name = self.layer.params[index] if index < len(self.layer.params) else ""
         own = stored[index] if index < len(stored) else None
-        if not name:
-            return own
-        if name not in self._builder.shared and own is not None:
-            self._builder.shared[name] = own
-        return self._builder.shared.get(name)
+        if own is not None:
+            self._share(index, own)
+        return self._builder.shared.get(self._param(index), own)
+
+    def _share(self, index: int, array: np.ndarray) -> None:
+        """Make blob `index` that of every layer which gives it the same name, unless one has."""
+        if name := self._param(index):
+            self._builder.shared.setdefault(name, array)
+
+    def _param(self, index: int) -> str:
+        return self.layer.params[index] if index < len(self.layer.params) else ""
 
     @property
     def _file(self) -> str:

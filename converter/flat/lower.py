@@ -147,7 +147,7 @@ def _steps(graph: Graph, node: Node, operands: dict[str, Operand]) -> Iterator[S
         moved = moved_views(node, [x.view for x in inputs], shapes)
         for target, view in zip(outputs, moved, strict=True):
             if view is None:
-                yield Step(Opcode.COPY, inputs[:1], target)
+                yield Step(Opcode.COPY, (inputs[0],), target)
             elif not target.view.same_place(view):
                 yield Step(Opcode.COPY, (replace(inputs[0], name=None, view=view),), target)
     elif isinstance(node.op, Concat):

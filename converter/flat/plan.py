@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import prod
 
 from demitasse.converter.flat.format import ALIGN, ITEM_SIZES, Opcode, round_up
 from demitasse.converter.flat.layout import View
@@ -76,7 +77,13 @@ def plan(program: Program) -> Plan:
             best, best_size = offsets, size
     offsets = {name: best[_final(shared, name)] for name in (*lives, *shared)}
     scratch = tuple((best.get(f"{HIDDEN}scratch.{i}", 0), size) for i, size in enumerate(rooms))
-    return Plan(offsets, max(best_size, 0), bound, scratch)
+    return Plan(offsets, max(best_size, _largest(program)), bound, scratch)
+
+
+def _largest(program: Program) -> int:
+    """Bytes of the largest tensor: an arena holds as many elements as any of its views has."""
+    sizes = [prod(o.view.shape) * ITEM_SIZES[o.dtype] for o in program.operands.values()]
+    return round_up(max(sizes, default=0), ALIGN)
 
 
 def _lives(program: Program) -> dict[str, Life]:

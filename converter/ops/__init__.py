@@ -23,7 +23,16 @@ from demitasse.converter.ops.quantization import Dequantize, Lookup, Quantize, R
 from demitasse.converter.ops.recurrent import Lstm, Rnn
 from demitasse.converter.ops.resize import Resize
 from demitasse.converter.ops.roi import PsRoiPool, RoiPool
-from demitasse.converter.ops.shape import Concat, Crop, Flatten, Identity, Permute, Reshape, Slice
+from demitasse.converter.ops.shape import (
+    Concat,
+    Crop,
+    Expand,
+    Flatten,
+    Identity,
+    Permute,
+    Reshape,
+    Slice,
+)
 
 __all__ = [
     "Abs",
@@ -40,6 +49,7 @@ __all__ = [
     "DetectionOutput",
     "Eltwise",
     "Elu",
+    "Expand",
     "Flatten",
     "Identity",
     "InnerProduct",

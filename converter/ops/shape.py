@@ -152,6 +152,26 @@ class Flatten(Operator):
 
 
 @dataclass(frozen=True, slots=True)
+class Expand(Operator):
+    """Repeat axes of one element until the shape is `shape` (0: the input's size), or that of a
+    second input, which gives only its shape."""
+
+    shape: tuple[int, ...] = ()
+
+    def infer_shapes(self, inputs: Sequence[Shape], weights: Arrays) -> tuple[Shape, ...]:
+        wanted = inputs[1] if len(inputs) > 1 else self.shape
+        require(len(wanted) == len(inputs[0]), f"cannot expand {inputs[0]} to {wanted}")
+        shape = tuple(size or own for size, own in zip(wanted, inputs[0], strict=True))
+        fits = all(own in (1, size) for size, own in zip(shape, inputs[0], strict=True))
+        require(fits, f"cannot expand {inputs[0]} to {wanted}")
+        return (shape,)
+
+    def reference(self, inputs: Sequence[np.ndarray], weights: Arrays) -> tuple[np.ndarray, ...]:
+        (shape,) = self.infer_shapes([x.shape for x in inputs], {})
+        return (np.broadcast_to(inputs[0], shape),)
+
+
+@dataclass(frozen=True, slots=True)
 class Permute(Operator):
     """Reorder axes: output axis i is input axis order[i]."""
 

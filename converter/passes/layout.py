@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from demitasse.converter.graph import Graph, Node, rebuild
-from demitasse.converter.ops import Flatten, Identity, Permute, Reshape
+from demitasse.converter.ops import Expand, Flatten, Identity, Permute, Reshape
 from demitasse.converter.passes.identity import drop_identities
 
 
@@ -43,7 +43,7 @@ def _changes_nothing(graph: Graph, node: Node) -> bool:
     if isinstance(node.op, Permute):
         rank = len(graph.tensors[node.inputs[0]].shape)
         return node.op.full_order(rank) == tuple(range(rank))
-    if isinstance(node.op, Reshape | Flatten):
+    if isinstance(node.op, Reshape | Flatten | Expand):
         before, after = (graph.tensors[n].shape for n in (node.inputs[0], node.outputs[0]))
         return before == after
     return False
@@ -54,7 +54,7 @@ def without_dead_moves(graph: Graph, nodes: Sequence[Node]) -> Graph:
     alive = set(graph.outputs)
     kept: list[Node] = []
     for node in reversed(nodes):
-        movable = isinstance(node.op, Permute | Reshape | Flatten | Identity)
+        movable = isinstance(node.op, Permute | Reshape | Flatten | Expand | Identity)
         if movable and not alive & set(node.outputs):
             continue
         alive.update(node.inputs)

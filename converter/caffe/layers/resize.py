@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from demitasse.converter.caffe.layers.shape import nearest
 from demitasse.converter.caffe.lower import Context
 from demitasse.converter.caffe.params import Params
 from demitasse.converter.caffe.registry import caffe_layer
@@ -9,12 +10,6 @@ from demitasse.converter.ops import Resize, Unpool
 from demitasse.errors import ParseError, ShapeError, UnsupportedError
 
 Pair = tuple[int, int]
-
-
-def nearest(context: Context, height: int, width: int) -> None:
-    from demitasse.converter.caffe.layers import shape
-
-    shape.nearest(context, height, width)
 
 
 MODES = {"NEAREST": 0, "BILINEAR": 1, "nearest": 0, "bilinear": 1}

@@ -5,9 +5,19 @@ from __future__ import annotations
 from demitasse.converter.caffe.lower import Context
 from demitasse.converter.caffe.params import Params
 from demitasse.converter.caffe.registry import caffe_layer
-from demitasse.converter.ops import Concat, Crop, Flatten, Identity, Permute, Power, Reshape, Slice
+from demitasse.converter.ops import (
+    Concat,
+    Crop,
+    Expand,
+    Flatten,
+    Identity,
+    Permute,
+    Power,
+    Reshape,
+    Slice,
+)
 from demitasse.converter.ops.base import canonical_axis
-from demitasse.errors import ParseError
+from demitasse.errors import ParseError, ShapeError
 
 MANY = range(1, 1 << 20)
 
@@ -71,6 +81,28 @@ def reshape(context: Context) -> None:
     params = context.params("reshape_param")
     dims = params.part("shape").integers("dim")
     context.emit(Reshape(dims, params.integer("axis", 0), params.integer("num_axes", -1)))
+
+
+@caffe_layer("Tile")
+def tile(context: Context) -> None:
+    context.expect()
+    params = context.params("tile_param")
+    axis = canonical_axis(params.integer("axis", 1), len(context.shape))
+    if "tiles" not in params:
+        raise ParseError("has no tiles", remedy="say how many")
+    tiles, rank = params.integer("tiles"), len(context.shape)
+    if tiles < 1:
+        raise ParseError(f"tiles must be positive, found {tiles}")
+    times = Expand((*(0,) * axis, tiles, *(0,) * (rank - axis)))
+    context.chain(Reshape((1,), axis, 0), times, Flatten(axis, axis + 1))
+
+
+def nearest(context: Context, height: int, width: int) -> None:
+    """Every pixel `height` times downwards and `width` times to the right."""
+    if len(context.shape) != 4:
+        raise ShapeError(f"expected a 4-D bottom, found shape {context.shape}")
+    apart = Reshape((1,), axis=3, num_axes=0), Reshape((1,), axis=5, num_axes=0)
+    context.chain(*apart, Expand((0, 0, 0, height, 0, width)), Flatten(2, 3), Flatten(3, 4))
 
 
 @caffe_layer("Permute")
