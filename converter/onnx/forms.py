@@ -35,6 +35,7 @@ FORMS: Mapping[type[ops.Operator], Form] = {
     ops.DetectionOutput: detection.detection_output,
     ops.Eltwise: eltwise.eltwise,
     ops.Elu: activation.elu,
+    ops.Expand: shape.expand,
     ops.Flatten: shape.flatten,
     ops.Identity: shape.identity,
     ops.InnerProduct: conv.inner_product,

@@ -8,6 +8,7 @@ from demitasse.converter.ops import (
     Concat,
     Constant,
     Crop,
+    Expand,
     Flatten,
     Identity,
     Permute,
@@ -45,6 +46,10 @@ def flatten(step: Step, op: Flatten) -> str:
     if (canonical_axis(op.axis, rank), canonical_axis(op.end_axis, rank)) == (1, rank - 1):
         return step.add("Flatten", step.inputs[0], axis=1)
     return step.reshape(step.inputs[0], step.output_shape)
+
+
+def expand(step: Step, op: Expand) -> str:
+    return step.add("Expand", step.inputs[0], step.integers(step.output_shape, "shape"))
 
 
 def permute(step: Step, op: Permute) -> str:
