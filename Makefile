@@ -4,6 +4,7 @@
 #   make test      set up, then the tests; as root this installs the ARM cross compiler and qemu-user
 #
 #   make test-all  the tests with the long sweeps
+#   make fuzz      new hostile inputs for the readers, for FUZZ_SECONDS=120 of processor time
 #   make host      build/host/{dmt_run,dmt_bench}
 #   make rk3288    build/rk3288/{dmt_run,dmt_bench}, static, for the board or qemu-arm
 #   make lib       the host library that Python loads
@@ -19,13 +20,14 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 ARM_CC ?= arm-linux-gnueabihf-gcc
 ORACLE_PYTHON ?= python3.9
 MODEL  ?= examples/digits/out/digits_int8.demi
+FUZZ_SECONDS ?= 120
 
 export CC
 # Nothing here minds being built side by side, except next to a removal.
 MAKEFLAGS += $(if $(filter %clean,$(MAKECMDGOALS)),,--jobs=$(shell nproc))
 
 .DELETE_ON_ERROR:
-.PHONY: demo test test-all pytest lib host rk3288 lint format bench protos oracle clean distclean FORCE
+.PHONY: demo test test-all fuzz pytest lib host rk3288 lint format bench protos oracle clean distclean FORCE
 
 demo: $(VENV)/.core lib
 	@$(BIN)/python examples/digits/demo.py
@@ -113,6 +115,9 @@ test test-all: $(VENV)/.dev lib host
 	@.ci/arm-tools
 	@if command -v $(ARM_CC) >/dev/null; then $(MAKE) --no-print-directory rk3288; fi
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(MARKED)
+
+fuzz: $(VENV)/.dev
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest -n 2 tests/fuzz
 
 PYTHON_FILES := setup.py demitasse converter protos quantizer runtime_c tools examples tests
 C_FILES = $(shell find runtime_c -name '*.[ch]')

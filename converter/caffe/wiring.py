@@ -109,13 +109,15 @@ class Names:
     def __init__(self, reserved: Iterable[str] = ()) -> None:
         self._reserved = set(reserved)
         self._used: set[str] = set()
+        self._counts: dict[str, int] = {}  # the last number that each name was given
 
     def unique(self, name: str) -> str:
-        result, count = name, 0
+        result, count = name, self._counts.get(name, 0)
         while result in self._used or (count and result in self._reserved):
             count += 1
             result = f"{name}_{count}"
         self._used.add(result)
+        self._counts[name] = count
         return result
 
 
@@ -127,6 +129,8 @@ def _connect(wiring: Wiring, layer: Layer, names: Names) -> None:
             raise ParseError(f"unknown bottom blob '{blob}' (bottom {index})")
         bottoms.append(wiring.current[blob])
     if layer.type == "Silence" or deploy.is_sink(layer):
+        if layer.type == "Silence" and layer.tops:
+            raise ParseError(f"Silence takes 0 tops, found {len(layer.tops)}")
         for value in bottoms:
             value.dropped_readers += 1
             value.silenced |= layer.type == "Silence"
