@@ -1,4 +1,5 @@
-"""Tables for functions of one variable and for the factor of LRN (FORMAT.md, opcodes 9 and 12)."""
+"""Tables for functions of one variable and for the factors of LRN and Normalize (FORMAT.md,
+opcodes 9, 12 and 23)."""
 
 from __future__ import annotations
 
@@ -110,3 +111,24 @@ def factors(table: np.ndarray, bits: int, sums: np.ndarray) -> np.ndarray:
     t = table.astype(np.int64)
     following = t[np.minimum(i + 1, len(t) - 1)]
     return t[i] + (((following - t[i]) * f + 2**14) >> 15)
+
+
+def root_table(bits: int) -> np.ndarray:
+    """FACTOR_ONE / sqrt(m) at the knots m = 1 ... 4, 2**(bits - 2) of them to each whole."""
+    knots = np.arange(2 ** (bits - 2), 2**bits + 1) / 2.0 ** (bits - 2)
+    return round_half_up(FACTOR_ONE / np.sqrt(knots)).astype(np.int16)
+
+
+def roots(table: np.ndarray, bits: int, sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """1 / sqrt(sum) as (factor, half): factor / FACTOR_ONE * 2**-half; a sum of 0 counts as 1.
+
+    sums: int64, below 2**53.
+    """
+    sums = np.maximum(sums, 1)
+    length = np.frexp(sums.astype(np.float64))[1].astype(np.int64)
+    half = (length - 1) // 2
+    e = 2 * half
+    v = np.where(e <= 30, sums << np.maximum(30 - e, 0), sums >> np.maximum(e - 30, 0))
+    i, f = (v >> (32 - bits)) - 2 ** (bits - 2), (v >> (17 - bits)) & 32767
+    t = table.astype(np.int64)
+    return t[i] + (((t[i + 1] - t[i]) * f + 2**14) >> 15), half

@@ -12,9 +12,10 @@ keep their names, classes and fields, except
     Eltwise "prod" of more than two                         -> a chain of pairs
     Softmax and whatever has no integer form                -> itself, in float32
 
-Max pooling, Concat, Slice, Reshape, Flatten, Permute, Crop and Identity move codes: their inputs
-and outputs share one quantization (a Rescale stands before a Concat where one differs). New
-tensors have names that start with "%". Constants of integer nodes, in `Node.weights`:
+Max pooling, Unpool, Resize, Concat, Slice, Reshape, Flatten, Permute, Crop and Identity move codes:
+their inputs and outputs share one quantization (a Rescale stands before a Concat where one
+differs). PoolMask reads codes where there are codes; masks are float32. New tensors have names
+that start with "%". Constants of integer nodes, in `Node.weights`:
 
     Conv2d, InnerProduct, Deconv2d
         weight      int8 or int16, Caffe's layout
@@ -39,7 +40,12 @@ tensors have names that start with "%". Constants of integer nodes, in `Node.wei
     Lrn
         table       int16 ((33 - bits) * 2**bits + 1,)
         bits, shift, multiplier, left, right, low, high      int32 scalars
-    Concat, Slice, Reshape, Flatten, Permute, Crop, Identity, Quantize, Dequantize   nothing
+    Normalize
+        table       int16 (3 * 2**(bits - 2) + 1,)
+        multiplier, left, right                              int32, (1,) or (C,)
+        bits, low, high                                      int32 scalars; eps a uint32
+    Concat, Slice, Reshape, Flatten, Permute, Crop, Identity, Quantize, Dequantize, Resize,
+    PoolMask, Unpool                                         nothing
     float32 nodes   what they had
 """
 
@@ -52,7 +58,16 @@ import numpy as np
 
 from demitasse.converter.evaluate import check_weights
 from demitasse.converter.graph import Graph, Node, Quantization, Tensor, rebuild
-from demitasse.converter.ops import Concat, Constant, Dequantize, Operator, Quantize, Rescale
+from demitasse.converter.ops import (
+    Concat,
+    Constant,
+    Dequantize,
+    Operator,
+    PoolMask,
+    Quantize,
+    Rescale,
+    Unpool,
+)
 from demitasse.errors import DataError
 from demitasse.quantizer.integer import BUILDERS, Site
 from demitasse.quantizer.integer.activation import rescale_weights
@@ -108,11 +123,12 @@ def _readers(graph: Graph, precision: str, plan: Plan) -> dict[str, set[str]]:
         found[name].add(precision)
     for node in reversed(graph.nodes):
         wanted: set[str] = set()
-        if isinstance(node.op, (*LAYOUT, Concat)):
+        if isinstance(node.op, (*LAYOUT, Concat, Unpool)):
             wanted = wanted.union(*(found[name] for name in node.outputs))
         elif type(node.op) in BUILDERS:
             wanted = {plan.get(node.name, precision)}
-        for name in node.inputs[:1] if isinstance(node.op, LAYOUT) else node.inputs:
+        first = isinstance(node.op, (*LAYOUT, Unpool))
+        for name in node.inputs[:1] if first else node.inputs:
             found[name] |= wanted
     return found
 
@@ -141,6 +157,8 @@ class _Work:
             self._add_layout(node, dtype)
         elif isinstance(node.op, Constant):
             self._add_constant(node)
+        elif isinstance(node.op, PoolMask | Unpool):
+            self._add_masked(node)
         elif (built := self._build(node, dtype)) is None:
             self._add_float(batch_norm_as_scale(node))
         else:
@@ -209,6 +227,14 @@ class _Work:
         self.nodes.append(replace(node, inputs=tuple(inputs)))
         for name in node.outputs:
             self._add_value(name, dtype)
+
+    def _add_masked(self, node: Node) -> None:
+        """With the values as they stand: codes have the order of reals. Masks are float32."""
+        x, *masks = node.inputs
+        dtype = self.plan.get(node.name, next(iter(self.forms[x])))
+        inputs = (self.form(x, dtype), *(self.form(name, "float32") for name in masks))
+        self.nodes.append(replace(node, inputs=inputs))
+        self._add_value(node.outputs[0], dtype if masks else "float32")
 
     def _add_float(self, node: Node) -> None:
         inputs = tuple(self.form(name, "float32") for name in node.inputs)

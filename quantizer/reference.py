@@ -104,5 +104,6 @@ def run_node(graph: Graph, node: Node, values: list[np.ndarray]) -> list[np.ndar
                 f"{type(node.op).__name__} has no float32 form here", layer=node.name
             )
         return [float_reference.run_float(node.op, values, node.weights)]
-    call = Call(node, [x.astype(np.int64) for x in values], inputs, output)
+    wide = [x if x.dtype == np.float32 else x.astype(np.int64) for x in values]
+    call = Call(node, wide, inputs, output)
     return [RUNNERS[type(node.op)](call).astype(output.dtype)]

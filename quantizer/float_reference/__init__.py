@@ -17,19 +17,28 @@ from demitasse.converter.ops import (
     DetectionOutput,
     Eltwise,
     Lrn,
+    Lstm,
+    Mvn,
+    Normalize,
     Pool2d,
+    PoolMask,
     PRelu,
     PsRoiPool,
+    Resize,
+    Rnn,
     RoiPool,
     Scale,
     Softmax,
+    Unpool,
     YoloOutput,
 )
 from demitasse.quantizer.float_reference.base import Inputs, exp, log
 from demitasse.quantizer.float_reference.detection import detect, roi_pool
 from demitasse.quantizer.float_reference.elementwise import UNARY, eltwise, prelu, scale, unary
-from demitasse.quantizer.float_reference.norm import lrn, softmax
-from demitasse.quantizer.float_reference.pool import pool
+from demitasse.quantizer.float_reference.norm import lrn, mvn, normalize, softmax
+from demitasse.quantizer.float_reference.pool import pool, pool_mask, unpool
+from demitasse.quantizer.float_reference.recurrent import lstm, rnn
+from demitasse.quantizer.float_reference.resize import resize
 
 # class of the operator -> its output's bits
 RUNNERS: dict[type, Callable[[Any, Inputs, Arrays], np.ndarray]] = {
@@ -41,6 +50,13 @@ RUNNERS: dict[type, Callable[[Any, Inputs, Arrays], np.ndarray]] = {
     Pool2d: pool,
     Lrn: lrn,
     Softmax: softmax,
+    Mvn: mvn,
+    Normalize: normalize,
+    Resize: resize,
+    PoolMask: pool_mask,
+    Unpool: unpool,
+    Lstm: lstm,
+    Rnn: rnn,
     DetectionOutput: detect,
     YoloOutput: detect,
     RoiPool: roi_pool,

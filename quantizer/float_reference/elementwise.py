@@ -12,15 +12,23 @@ from demitasse.converter.graph import Arrays
 from demitasse.converter.ops import (
     Abs,
     Bias,
+    Bnll,
     Clip,
     Eltwise,
     Elu,
+    Exp,
+    HardSigmoid,
+    HardSwish,
+    Log,
+    Mish,
     Power,
     PRelu,
     Relu,
     Scale,
     Sigmoid,
+    Swish,
     Tanh,
+    Threshold,
 )
 from demitasse.converter.ops.norm import spread
 from demitasse.quantizer.float_reference.base import (
@@ -50,6 +58,22 @@ def _power(op: Power, x: np.ndarray) -> np.ndarray:
     return np.where(base < 0, -y, y) if power % 2 else y  # an odd one gives its sign back
 
 
+def _exp(op: Exp, x: np.ndarray) -> np.ndarray:
+    a, b = op.terms()
+    return F(a) * exp(F(b) * x)
+
+
+def _bnll(x: np.ndarray) -> np.ndarray:
+    tail = log(F(1) + exp(-np.abs(x)))
+    return np.where(x > 0, x + tail, tail)
+
+
+def _mish(x: np.ndarray) -> np.ndarray:
+    e = exp(x)
+    n = e * (e + F(2))
+    return np.where(x > F(20), x, x * (n / (n + F(2))))
+
+
 def _leaky(x: np.ndarray, slope: np.ndarray | np.float32) -> np.ndarray:
     return np.where(x > 0, x, x * slope)
 
@@ -62,6 +86,14 @@ UNARY: dict[type, Callable[[Any, np.ndarray], np.ndarray]] = {
     Tanh: lambda op, x: tanh(x),
     Abs: lambda op, x: np.abs(x),
     Power: _power,
+    Exp: _exp,
+    Log: lambda op, x: F(op.factor()) * log(F(op.scale) * x + F(op.shift)),
+    Bnll: lambda op, x: _bnll(x),
+    Threshold: lambda op, x: np.where(x > F(op.threshold), F(1), F(0)),
+    Swish: lambda op, x: x * sigmoid(F(op.beta) * x),
+    Mish: lambda op, x: _mish(x),
+    HardSwish: lambda op, x: x * clamp(x + F(3), 0, 6) / F(6),
+    HardSigmoid: lambda op, x: clamp(F(op.alpha) * x + F(op.beta), 0, 1),
 }
 
 

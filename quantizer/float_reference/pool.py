@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from demitasse.converter.graph import Arrays
-from demitasse.converter.ops import Pool2d
+from demitasse.converter.ops import Pool2d, PoolMask, Unpool
+from demitasse.converter.ops.pool import scatter
 from demitasse.quantizer.float_reference.base import F, Inputs, larger
 from demitasse.quantizer.integer.pool import window_areas, windows
 
@@ -24,3 +25,12 @@ def pool(op: Pool2d, inputs: Inputs, weights: Arrays) -> np.ndarray:
     if is_max:
         return total
     return total / window_areas(op, x.shape, shape).astype(np.float32)
+
+
+def pool_mask(op: PoolMask, inputs: Inputs, weights: Arrays) -> np.ndarray:
+    return op.reference([inputs[0].astype(np.float32)], weights)[0]  # codes have the order of reals
+
+
+def unpool(op: Unpool, inputs: Inputs, weights: Arrays) -> np.ndarray:
+    x, mask = inputs
+    return scatter(x, mask, op.infer_shapes([x.shape, mask.shape], weights)[0], 0)

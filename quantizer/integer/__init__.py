@@ -14,22 +14,33 @@ from demitasse.converter.ops import (
     Abs,
     BatchNorm,
     Bias,
+    Bnll,
     Clip,
     Conv2d,
     Deconv2d,
     Eltwise,
     Elu,
+    Exp,
+    HardSigmoid,
+    HardSwish,
     InnerProduct,
+    Log,
     Lookup,
     Lrn,
+    Mish,
+    Normalize,
     Pool2d,
     Power,
     PRelu,
     Relu,
     Rescale,
+    Resize,
     Scale,
     Sigmoid,
+    Swish,
     Tanh,
+    Threshold,
+    Unpool,
 )
 from demitasse.quantizer.integer.activation import (
     build_lookup,
@@ -41,8 +52,15 @@ from demitasse.quantizer.integer.activation import (
 from demitasse.quantizer.integer.base import Built, Call, Site
 from demitasse.quantizer.integer.conv import build_convolution, run_convolution
 from demitasse.quantizer.integer.eltwise import build_eltwise, run_eltwise
-from demitasse.quantizer.integer.norm import build_affine, build_lrn, run_lrn
+from demitasse.quantizer.integer.norm import (
+    build_affine,
+    build_lrn,
+    build_normalize,
+    run_lrn,
+    run_normalize,
+)
 from demitasse.quantizer.integer.pool import build_pool, run_pool
+from demitasse.quantizer.integer.resize import build_resize, run_resize, run_unpool
 
 # class of a float operator -> its integer nodes
 BUILDERS: dict[type, Callable[[Site], Built | None]] = {
@@ -57,12 +75,15 @@ BUILDERS: dict[type, Callable[[Site], Built | None]] = {
     Elu: build_lookup,
     Sigmoid: build_lookup,
     Tanh: build_lookup,
-    Abs: build_lookup,
+    **dict.fromkeys((Abs, Exp, Log, Bnll, Threshold), build_lookup),
+    **dict.fromkeys((Swish, Mish, HardSwish, HardSigmoid), build_lookup),
     Power: build_power,
     BatchNorm: build_affine,
     Scale: build_affine,
     Bias: build_affine,
     Lrn: build_lrn,
+    Normalize: build_normalize,
+    Resize: build_resize,
 }
 
 # class of an integer operator -> its definition on stored values (int64 in and out)
@@ -75,6 +96,9 @@ RUNNERS: dict[type, Callable[[Call], np.ndarray]] = {
     Rescale: run_rescale,
     Lookup: run_lookup,
     Lrn: run_lrn,
+    Normalize: run_normalize,
+    Resize: run_resize,
+    Unpool: run_unpool,
 }
 
 __all__ = ["BUILDERS", "RUNNERS", "Built", "Call", "Site"]

@@ -1,4 +1,4 @@
-"""Scale-like layers as depthwise convolutions, and LRN (FORMAT.md, opcode 12)."""
+"""Scale-like layers as depthwise convolutions, LRN and Normalize (FORMAT.md, opcodes 12, 23)."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from dataclasses import replace
 import numpy as np
 
 from demitasse.converter.graph import Arrays, Node
-from demitasse.converter.ops import BatchNorm, Bias, Lrn, Scale
+from demitasse.converter.ops import BatchNorm, Bias, Lrn, Normalize, Scale
 from demitasse.quantizer.integer.base import Built, Call, Site, clamp_weights, quantization
 from demitasse.quantizer.integer.conv import build_depthwise
-from demitasse.quantizer.lookup import factor_table, factors
+from demitasse.quantizer.lookup import FACTOR_ONE, factor_table, factors, root_table, roots
 from demitasse.quantizer.requantize import multiplier, rq, rshr
 from demitasse.quantizer.weights import largest_input
 
 # An interpolated factor is off by 4**-bits / 6 at most: far below the step of the output.
 FACTOR_BITS = {"int8": 5, "int16": 7}
+ROOT_BITS = {"int8": 6, "int16": 9}  # off by 6 * 4**-bits at most, of the factor itself
+UNIT_BITS = 14  # Normalize requantizes d / norm times FACTOR_ONE * 2**UNIT_BITS
 
 
 def build_affine(site: Site) -> Built | None:
@@ -81,6 +83,41 @@ def run_lrn(call: Call) -> np.ndarray:
     sums = window_sums(call.op, rshr(d * d, call.weight("shift"))) % 2**32
     factor = factors(call.weight("table"), int(call.weight("bits")), sums)
     return call.clamp(rq(d * factor, *(call.weight(k) for k in ("multiplier", "left", "right"))))
+
+
+def build_normalize(site: Site) -> Built | None:
+    """The table of inverse roots; None where eps is not a sum of squares that fits its field."""
+    op = site.node.op
+    assert isinstance(op, Normalize)
+    x, y = quantization(site.inputs[0]), quantization(site.output)
+    eps = round(op.eps / x.scale**2)
+    if not 0 <= eps < 2**32:
+        return None
+    bits = ROOT_BITS[site.precision]
+    scale = site.node.weights["scale"].astype(np.float64)
+    real = scale / (FACTOR_ONE * 2.0**UNIT_BITS * y.scale)
+    return site.become(
+        op,
+        {
+            "table": root_table(bits),
+            "bits": np.int32(bits),
+            "eps": np.uint32(eps),
+            **multiplier(real, 2**30).arrays(),
+            **clamp_weights(site.output),
+        },
+    )
+
+
+def run_normalize(call: Call) -> np.ndarray:
+    """d / sqrt(eps + sum of squares) of norms in FACTOR_ONE * 2**UNIT_BITS, requantized."""
+    d = call.centred()
+    squares = (d * d).sum(call.op.axes(d.ndim), keepdims=True) + call.weight("eps")
+    factor, half = roots(call.weight("table"), int(call.weight("bits")), squares)
+    up, down = np.maximum(UNIT_BITS - half, 0), np.maximum(half - UNIT_BITS, 0)
+    unit = rshr((d * factor) << up, down)
+    shape = (-1, *(1,) * (d.ndim - 2))
+    constants = (call.weight(key).reshape(shape) for key in ("multiplier", "left", "right"))
+    return call.clamp(rq(unit, *constants))
 
 
 def window_sums(op: Lrn, squares: np.ndarray) -> np.ndarray:

@@ -291,7 +291,7 @@ static dmt_status check_operator(const dmt_model *model, const uint8_t *record) 
   for (uint32_t i = 0; i <= inputs; i++) {
     uint32_t tensor = dmt_u32(dmt_record(model, DMT_INDX, io + i));
     if (tensor >= dmt_count(model, DMT_TENS) ||
-        (i < inputs &&
+        (i == 0 && inputs > 0 && /* the other operands are the kernel's matter */
          dmt_record(model, DMT_TENS, tensor)[DMT_TENSOR_DTYPE] != record[DMT_OPER_DTYPE])) {
       return DMT_E_OPERATOR;
     }

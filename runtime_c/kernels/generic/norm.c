@@ -114,7 +114,7 @@ static dmt_status mvn_check(const dmt_call *call) {
 
 static void mvn_line(const void *context, uint32_t n, uint8_t *const *at, const size_t *step) {
   const norm_job *job = context;
-  float count = (float)job->h * (float)job->w * (float)job->c;
+  float count = (float)(job->h * job->w * job->c);
   for (uint32_t i = 0; i < n; i += NORM_LANES) {
     norm_strip s = norm_strip_at(i, n, at, step);
     norm_sum(job, &s);
