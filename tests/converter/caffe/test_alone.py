@@ -16,6 +16,13 @@ from demitasse.converter.evaluate import evaluate
 from demitasse.converter.graph import Graph
 from demitasse.errors import DemitasseError, DemitasseWarning, ParseError, UnsupportedError
 
+# Beyond conv7_2 the net that was trained pads otherwise than the one that was deployed.
+HEADS = tuple(
+    f"{layer}_mbox_{kind}_flat"
+    for layer in ("conv4_3_norm", "fc7", "conv6_2", "conv7_2")
+    for kind in ("loc", "conf")
+)
+
 # The blob that a net takes its picture from, what it is cut at, and how many of its blobs Caffe
 # recorded by the same name. Those saved in training lack only the softmax.
 MODELS: dict[str, tuple[str, tuple[str, ...], int]] = {
@@ -36,7 +43,7 @@ MODELS: dict[str, tuple[str, tuple[str, ...], int]] = {
     "vanface_landmark": ("X", ("Dense3",), 19),
     "wechat_sr": ("data", (), 24),
     "wechat_detect": ("data", (), 181),
-    "res10_ssd_face": ("data", (), 108),
+    "res10_ssd_face": ("data", HEADS, 79),
     "mobilenet_yolov3_lite": ("data", ("conv16",), 81),
 }
 

@@ -122,7 +122,7 @@ layer { name: "data_d_0_split" type: "Split" bottom: "data" top: "data_d_0_split
 layer { name: "twice" type: "Power" bottom: "data_d_0_split_0" top: "twice" phase: TRAIN
   power_param { scale: 2 } }
 layer { name: "sum" type: "Eltwise" bottom: "twice" bottom: "data_d_0_split_1" top: "sum"
-  eltwise_param { coeff: [1, -1] } param { name: "" lr_mult: 2 } }
+  eltwise_param { coeff: [1, -1] } loss_weight: 0 }
 layer { name: "loss" type: "SoftmaxWithLoss" bottom: "sum" bottom: "label" top: "loss"
   loss_weight: 1 phase: TRAIN }
 """

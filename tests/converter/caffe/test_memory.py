@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from support.messages import NET, Messages
 
 from demitasse.converter.caffe.writer import WeightLayer, write_caffemodel
 
@@ -21,23 +22,28 @@ def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 before = peak()
-graph = demitasse.load_caffe(sys.argv[1], sys.argv[2])
+graph = demitasse.load_caffe(*sys.argv[1:])
 total = float(graph.nodes[0].weights["weight"].sum())  # touch every page
 print(peak() - before, total)
 """
 
 
-def test_peak_memory(tmp_path: Path, root: Path) -> None:
-    prototxt, model = tmp_path / "net.prototxt", tmp_path / "net.caffemodel"
-    prototxt.write_text(
-        f'input: "data" input_shape {{ dim: 1 dim: {COLUMNS} }}\n'
-        'layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc"\n'
-        f"inner_product_param {{ num_output: {ROWS} bias_term: false }} }}"
-    )
-    ones = np.ones((ROWS, COLUMNS), np.float32)
-    write_caffemodel(model, [WeightLayer("fc", "InnerProduct", arrays=(ones,))])
+TEXT = f"""
+layer {{ name: "in" type: "Input" top: "data"
+  input_param {{ shape {{ dim: 1 dim: {COLUMNS} }} }} }}
+layer {{ name: "fc" type: "InnerProduct" bottom: "data" top: "fc"
+  inner_product_param {{ num_output: {ROWS} bias_term: false }} }}
+"""
+# The numbers as bytes, which they are on the wire, so that protobuf does not count them one by one.
+SCHEMA = NET.replace("5 data float* packed", "5 data bytes")
+SCHEMA += "InnerProductParameter: 1 num_output uint32; 2 bias_term bool\n"
+SCHEMA += "LayerParameter: 117 inner_product_param InnerProductParameter; "
+SCHEMA += "143 input_param InputParameter\n"
+
+
+def peak(root: Path, *files: Path) -> float:
     run = subprocess.run(
-        [sys.executable, "-c", SCRIPT, prototxt, model],
+        [sys.executable, "-c", SCRIPT, *files],
         cwd=root,
         capture_output=True,
         text=True,
@@ -45,4 +51,21 @@ def test_peak_memory(tmp_path: Path, root: Path) -> None:
     )
     extra, total = map(float, run.stdout.split())
     assert total == ROWS * COLUMNS
-    assert extra < 1.3 * model.stat().st_size
+    return extra
+
+
+def test_peak_memory(tmp_path: Path, root: Path) -> None:
+    prototxt, model = tmp_path / "net.prototxt", tmp_path / "net.caffemodel"
+    prototxt.write_text(TEXT)
+    ones = np.ones((ROWS, COLUMNS), np.float32)
+    write_caffemodel(model, [WeightLayer("fc", "InnerProduct", arrays=(ones,))])
+    assert peak(root, prototxt, model) < 1.3 * model.stat().st_size
+
+
+def test_peak_memory_of_a_caffemodel_alone(tmp_path: Path, root: Path) -> None:
+    net = Messages(SCHEMA).parse(TEXT)
+    blob = net.layer[1].blobs.add(data=np.ones((ROWS, COLUMNS), np.float32).tobytes())
+    blob.shape.dim.extend((ROWS, COLUMNS))
+    model = tmp_path / "net.caffemodel"
+    model.write_bytes(net.SerializeToString())
+    assert peak(root, model) < 1.3 * model.stat().st_size
