@@ -90,6 +90,12 @@ ALL: dict[str, Graph] = {
     "bias": single(ops.Bias(-3), bias=draw(8)),
     "lrn across": single(ops.Lrn("across", 5, 0.2, 0.75, 1.0)),
     "lrn within": single(ops.Lrn("within", 3, 0.2, 0.75)),
+    "normalize": single(ops.Normalize(False), scale=np.abs(draw(8)) * 20),
+    "normalize, one scale": single(ops.Normalize(True), scale=np.float32([-3])),
+    "normalize, rank 2": single(ops.Normalize(False), (1, 40), scale=draw(40)),
+    "larger": single(ops.Resize(size=(17, 24))),
+    "smaller": single(ops.Resize(scale=(0.5, 0.7), rule="half_pixel")),
+    "mvn": single(ops.Mvn()),
     "softmax": single(ops.Softmax(1)),
     "concat": single(ops.Concat(1), inputs=3),
     "slice": single(ops.Slice(1), outputs=1),
@@ -97,7 +103,7 @@ ALL: dict[str, Graph] = {
     "flatten": single(ops.Flatten()),
     "permute": single(ops.Permute((0, 2, 3, 1))),
 }
-IN_FLOAT = {"batch norm, rank 3", "scale of rows", "softmax"}
+IN_FLOAT = {"batch norm, rank 3", "scale of rows", "mvn", "softmax"}
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -310,6 +316,30 @@ def test_a_concat_of_both_kinds_is_integer() -> None:
     concat = producer(integer, joined)
     assert {quant[name] for name in concat.inputs} == {quant[joined]}
     assert kinds(integer) == ["Dequantize", "Softmax", "Quantize", "Rescale", "Concat"]
+
+
+def test_values_move_as_codes_and_masks_as_floats() -> None:
+    net = Builder(seed=2)
+    x = net.add(ops.Relu(), net.input("data", 1, 3, 6, 8))
+    window = ((2, 2), (2, 2))
+    mask = net.add(ops.PoolMask(*window), x)
+    largest = net.add(ops.Pool2d("max", *window), x)
+    back = net.add(ops.Unpool(), net.add(ops.Relu(0.5), largest), mask)
+    graph = net.graph()
+    integer, found_quants = quants(graph)
+    assert kinds(integer) == ["Rescale", "PoolMask", "Pool2d", "Rescale", "Unpool"]
+    assert integer.tensors[mask].dtype == "float32"
+    assert integer.tensors[back].dtype == "int8"
+    assert found_quants[back] == found_quants[producer(integer, back).inputs[0]]
+
+
+def test_a_mask_of_floats_stays_among_floats() -> None:
+    net = Builder(seed=2)
+    x = net.add(ops.Softmax(1), net.input("data", 1, 3, 6, 8))
+    window = ((2, 2), (2, 2))
+    mask = net.add(ops.PoolMask(*window), x)
+    net.add(ops.Unpool(), net.add(ops.PoolMask(*window), x), mask)
+    assert kinds(quants(net.graph())[0])[-3:] == ["PoolMask", "PoolMask", "Unpool"]
 
 
 def test_a_crop_needs_the_shape_of_its_reference_only() -> None:

@@ -84,6 +84,14 @@ CASES = {
     "square": (ops.Power(2.0, 2.0, -3.0), {}),
     "root": (ops.Power(0.5, 0.01, 3.0), {}),
     "fraction": (ops.Power(-0.75, 0.01, 3.0), {}),
+    "exp": (ops.Exp(2.0, 0.5, -1.0), {}),
+    "log": (ops.Log(10.0, 0.05, 3.0), {}),
+    "bnll": (ops.Bnll(), {}),
+    "threshold": (ops.Threshold(0.5), {}),
+    "swish": (ops.Swish(1.5), {}),
+    "mish": (ops.Mish(), {}),
+    "hard swish": (ops.HardSwish(), {}),
+    "hard sigmoid": (ops.HardSigmoid(), {}),
     "prelu": (ops.PRelu(), {"slope": rng.normal(size=5).astype(np.float32)}),
     "scale": (ops.Scale(2), {"scale": rng.normal(size=(6, 7)).astype(np.float32)}),
     "scale and bias": (
@@ -96,6 +104,14 @@ CASES = {
     "lrn across": (ops.Lrn("across", 3, 0.1, 0.75, 2.0), {}),
     "lrn within": (ops.Lrn("within", 3, 0.1, 0.75), {}),
     "softmax": (ops.Softmax(-2), {}),
+    "mvn": (ops.Mvn(eps=0.5), {}),
+    "mvn across": (ops.Mvn(across_channels=True), {}),
+    "mean": (ops.Mvn(variance=False), {}),
+    "normalize": (ops.Normalize(False, 0.1), {"scale": rng.normal(size=5).astype(np.float32)}),
+    "normalize all": (ops.Normalize(True), {"scale": np.float32([20])}),
+    "larger": (ops.Resize(size=(11, 9)), {}),
+    "smaller": (ops.Resize(size=(4, 3), rule="half_pixel", crop=(1, 0)), {}),
+    "mask": (ops.PoolMask((3, 3), (2, 2), (1, 1)), {}),
 }
 
 
@@ -125,5 +141,34 @@ def test_a_second_input_is_the_scale_or_the_bias(op: ops.Operator, shape: tuple[
     )
 
 
+def test_unpool_agrees_with_its_definition() -> None:
+    mask = rng.integers(-1, 70, IMAGE.shape).astype(np.float32) + F(0.25)
+    op = ops.Unpool(size=(8, 8))
+    (expected,) = op.reference([IMAGE, mask], {})
+    np.testing.assert_array_equal(run_float(op, [IMAGE, mask], {}), expected)
+
+
+@pytest.mark.parametrize("kind", [ops.Lstm, ops.Rnn])
+@pytest.mark.parametrize("static", [False, True])
+@pytest.mark.parametrize("expose", [False, True])
+def test_recurrent_layers_agree_with_their_definition(
+    kind: type[ops.Lstm | ops.Rnn], static: bool, expose: bool
+) -> None:
+    op = kind(6, static, 4 * expose)
+    shapes = [(4, 3, 5), (4, 3), (3, 2)][: 2 + static] + [(1, 3, 6)] * (expose * op.states())
+    inputs = [rng.normal(size=shape).astype(np.float32) for shape in shapes]
+    inputs[1] = np.maximum(inputs[1], 0)
+    weights = {
+        key: rng.normal(size=shape).astype(np.float32)
+        for key, shape in op.matrices([*shapes, (1, 1)]).items()
+    }
+    (expected,) = op.reference(inputs, weights)
+    assert op.infer_shapes(shapes, weights) == (expected.shape,)
+    np.testing.assert_allclose(run_float(op, inputs, weights), expected, rtol=1e-5, atol=1e-6)
+
+
 def test_every_case_is_tested() -> None:
-    assert set(RUNNERS) == {type(op) for op, _ in CASES.values()} | {ops.Eltwise}
+    alone = {ops.Eltwise, ops.Unpool, ops.Lstm, ops.Rnn}
+    # whose bits are compared with their definition where the boxes are tested
+    boxes = {ops.DetectionOutput, ops.YoloOutput, ops.RoiPool, ops.PsRoiPool}
+    assert set(RUNNERS) == {type(op) for op, _ in CASES.values()} | alone | boxes
