@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import exp, log
 
 import numpy as np
 
@@ -97,6 +98,96 @@ class Power(Unary):
     def function(self, x: np.ndarray) -> np.ndarray:
         base = np.float32(self.shift) + np.float32(self.scale) * x
         return base if self.power == 1.0 else np.power(base, np.float32(self.power))
+
+
+@dataclass(frozen=True, slots=True)
+class Exp(Unary):
+    """base ** (shift + scale * x); base -1 is e."""
+
+    base: float = -1.0
+    scale: float = 1.0
+    shift: float = 0.0
+
+    def terms(self) -> tuple[float, float]:
+        """a and b of a * exp(b * x)."""
+        ln = 1.0 if self.base == -1.0 else log(self.base)
+        return exp(ln * self.shift), ln * self.scale
+
+    def function(self, x: np.ndarray) -> np.ndarray:
+        a, b = self.terms()
+        return np.float32(a) * np.exp(np.float32(b) * x)
+
+
+@dataclass(frozen=True, slots=True)
+class Log(Unary):
+    """The logarithm of shift + scale * x; base -1 is e."""
+
+    base: float = -1.0
+    scale: float = 1.0
+    shift: float = 0.0
+
+    def factor(self) -> float:
+        """By which the natural logarithm is multiplied."""
+        return 1.0 if self.base == -1.0 else 1.0 / log(self.base)
+
+    def function(self, x: np.ndarray) -> np.ndarray:
+        inside = np.float32(self.scale) * x + np.float32(self.shift)
+        return np.float32(self.factor()) * np.log(inside)
+
+
+@dataclass(frozen=True, slots=True)
+class Bnll(Unary):
+    """log(1 + exp(x))."""
+
+    def function(self, x: np.ndarray) -> np.ndarray:
+        return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold(Unary):
+    """1 where x > threshold, else 0."""
+
+    threshold: float = 0.0
+
+    def function(self, x: np.ndarray) -> np.ndarray:
+        return x > np.float32(self.threshold)
+
+
+@dataclass(frozen=True, slots=True)
+class Swish(Unary):
+    """x * sigmoid(beta * x)."""
+
+    beta: float = 1.0
+
+    def function(self, x: np.ndarray) -> np.ndarray:
+        return x * (0.5 * np.tanh(np.float32(0.5 * self.beta) * x) + np.float32(0.5))
+
+
+@dataclass(frozen=True, slots=True)
+class Mish(Unary):
+    """x * tanh(log(1 + exp(x)))."""
+
+    def function(self, x: np.ndarray) -> np.ndarray:
+        return x * np.tanh(np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))))
+
+
+@dataclass(frozen=True, slots=True)
+class HardSwish(Unary):
+    """x * min(max(x + 3, 0), 6) / 6."""
+
+    def function(self, x: np.ndarray) -> np.ndarray:
+        return x * np.clip(x + np.float32(3), 0, 6) / np.float32(6)
+
+
+@dataclass(frozen=True, slots=True)
+class HardSigmoid(Unary):
+    """min(max(alpha * x + beta, 0), 1)."""
+
+    alpha: float = 0.2
+    beta: float = 0.5
+
+    def function(self, x: np.ndarray) -> np.ndarray:
+        return np.clip(np.float32(self.alpha) * x + np.float32(self.beta), 0, 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from support.graphs import Builder
 
 from demitasse.converter.ops import (
     Abs,
+    Bnll,
     Clip,
     Concat,
     Constant,
@@ -24,9 +25,14 @@ from demitasse.converter.ops import (
     Deconv2d,
     Eltwise,
     Elu,
+    Exp,
     Flatten,
+    HardSigmoid,
+    HardSwish,
     InnerProduct,
+    Log,
     Lrn,
+    Mish,
     Permute,
     Pool2d,
     Power,
@@ -37,7 +43,9 @@ from demitasse.converter.ops import (
     Sigmoid,
     Slice,
     Softmax,
+    Swish,
     Tanh,
+    Threshold,
 )
 from demitasse.converter.passes import optimize
 
@@ -128,6 +136,8 @@ def function(b: Builder, draw: Draw) -> str:
     ops = (
         *(Relu(), Relu(0.3), Clip(-0.2, 0.4), Elu(1.5), Sigmoid(), Tanh(), Abs()),
         *(Power(2), Power(0.5, 1, 2), Power(1, -0.5, 0.1)),
+        *(Exp(2, 0.5, -1), Log(-1, 1, 1.5), Bnll(), Threshold(0.1), Swish(1.5), Mish()),
+        *(HardSwish(), HardSigmoid()),
     )
     return b.add(draw(st.sampled_from(ops)), image(b, draw))
 

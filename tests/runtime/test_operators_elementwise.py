@@ -304,7 +304,18 @@ def test_functions(library: ctypes.CDLL) -> None:
         (5,): np.abs(x),
         (6, 1.0, 2.0, 3.0): F(3) + F(2) * x,
         (6, 2.0, 2.0, 3.0): (F(3) + F(2) * x) * (F(3) + F(2) * x),
+        (8, 1.5, -0.7): F(1.5) * exp(F(-0.7) * x),
+        (9, 1.5, 0.5, 3.0): F(1.5) * exact_log(F(0.5) * x + F(3)),
+        (11, 0.25): (x > F(0.25)).astype(F),
+        (12, 1.7): x * (F(1) / (F(1) + exp(-(F(1.7) * x)))),
+        (14,): x * np.clip(x + F(3), 0, 6) / F(6),
+        (15, 0.3, 0.4): np.clip(F(0.3) * x + F(0.4), 0, 1),
     }
+    tail = exact_log(F(1) + exp(-np.abs(x)))
+    expected[10,] = np.where(x > 0, x + tail, tail)
+    with np.errstate(over="ignore", invalid="ignore"):
+        n = exp(x) * (exp(x) + F(2))
+        expected[13,] = np.where(x > 20, x, x * (n / (n + F(2))))
     for (function, *abc), y in expected.items():
         np.testing.assert_array_equal(bits(unary(library, function, x, *abc)), bits(y))
     base = np.abs(x)
@@ -325,6 +336,11 @@ def test_functions_are_close_to_the_true_ones(library: ctypes.CDLL) -> None:
     true = x.astype(np.float64)
     np.testing.assert_allclose(unary(library, 3, x), 1 / (1 + np.exp(-true)), rtol=3e-7, atol=1e-37)
     np.testing.assert_allclose(unary(library, 4, x), np.tanh(true), atol=2e-7)
+    softplus = np.log1p(np.exp(true))
+    np.testing.assert_allclose(unary(library, 10, x), softplus, rtol=2e-7, atol=1e-7)
+    np.testing.assert_allclose(
+        unary(library, 13, x), true * np.tanh(softplus), rtol=1e-6, atol=1e-35
+    )
     power = unary(library, 6, np.abs(x) + F(1e-3), -0.75, 1.0, 0.0)
     np.testing.assert_allclose(power, (np.abs(x) + F(1e-3)).astype(np.float64) ** -0.75, rtol=2e-6)
 
@@ -352,7 +368,7 @@ def test_prelu(library: ctypes.CDLL) -> None:
             np.testing.assert_array_equal(bits(call.run(library)), bits(expected))
     call.param = words(7, 0, 0, 0, 10, 0)
     assert call.check(library) == OPERATOR
-    call.param = words(8, 0, 0, 0, 0, 0)
+    call.param = words(16, 0, 0, 0, 0, 0)
     assert call.check(library) == UNSUPPORTED
 
 

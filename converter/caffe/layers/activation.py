@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from demitasse.converter.caffe.lower import Blob, Context
+from demitasse.converter.caffe.params import Params
 from demitasse.converter.caffe.registry import caffe_layer
-from demitasse.converter.ops import Abs, Clip, Elu, Power, PRelu, Relu, Sigmoid, Tanh
-from demitasse.errors import ShapeError
+from demitasse.converter.ops import (
+    Abs,
+    Bnll,
+    Clip,
+    Elu,
+    Exp,
+    HardSigmoid,
+    HardSwish,
+    Log,
+    Mish,
+    Power,
+    PRelu,
+    Relu,
+    Sigmoid,
+    Swish,
+    Tanh,
+    Threshold,
+)
+from demitasse.errors import ParseError, ShapeError
 
 
 @caffe_layer("ReLU")
@@ -18,9 +38,16 @@ def relu(context: Context) -> None:
 
 @caffe_layer("ReLU6")
 def relu6(context: Context) -> None:
-    """A fork's layer; some give it a threshold."""
+    """Forks' layer; some give it a threshold, or a slope below zero."""
     context.expect()
-    context.emit(Clip(0.0, context.params("relu6_param").real("threshold", 6.0)))
+    params = context.params("relu6_param")
+    params.ignore("engine")
+    threshold = params.real("threshold", 6.0)
+    slope = params.real("negative_slope", 0.0)
+    if slope == 0.0:
+        context.emit(Clip(0.0, threshold))
+    else:
+        context.chain(Relu(slope), Clip(-inf, threshold))
 
 
 @caffe_layer("PReLU", weighted=True)
@@ -59,6 +86,7 @@ def tanh(context: Context) -> None:
 @caffe_layer("AbsVal")
 def absolute(context: Context) -> None:
     context.expect()
+    context.refuse_in_place()
     context.emit(Abs())
 
 
@@ -69,3 +97,87 @@ def power(context: Context) -> None:
     context.emit(
         Power(params.real("power", 1.0), params.real("scale", 1.0), params.real("shift", 0.0))
     )
+
+
+@caffe_layer("Exp")
+def exponential(context: Context) -> None:
+    context.expect()
+    params = context.params("exp_param")
+    context.emit(Exp(_base(params), params.real("scale", 1.0), params.real("shift", 0.0)))
+
+
+@caffe_layer("Log")
+def logarithm(context: Context) -> None:
+    context.expect()
+    params = context.params("log_param")
+    base = _base(params)
+    if base == 1.0:
+        raise ParseError("there is no logarithm to base 1")
+    context.emit(Log(base, params.real("scale", 1.0), params.real("shift", 0.0)))
+
+
+def _base(params: Params) -> float:
+    """-1 stands for e."""
+    base = params.real("base", -1.0)
+    if base != -1.0 and not 0.0 < base < inf:
+        raise ParseError(f"base must be positive, or -1 for e, found {base:g}")
+    return base
+
+
+@caffe_layer("BNLL")
+def bnll(context: Context) -> None:
+    context.expect()
+    context.emit(Bnll())
+
+
+@caffe_layer("Threshold")
+def threshold(context: Context) -> None:
+    context.expect()
+    context.emit(Threshold(context.params("threshold_param").real("threshold", 0.0)))
+
+
+@caffe_layer("Swish", "SiLU")
+def swish(context: Context) -> None:
+    context.expect()
+    context.emit(Swish(context.params("swish_param").real("beta", 1.0)))
+
+
+@caffe_layer("Clip")
+def clip(context: Context) -> None:
+    context.expect()
+    params = context.params("clip_param")
+    for end in ("min", "max"):
+        if end not in params:
+            raise ParseError(f"has no {end}")
+    context.emit(Clip(params.real("min"), params.real("max")))
+
+
+@caffe_layer("Mish")
+def mish(context: Context) -> None:
+    """Forks' layer."""
+    context.expect()
+    context.emit(Mish())
+
+
+@caffe_layer("HardSwish", "Hswish", "HSwish")
+def hard_swish(context: Context) -> None:
+    """Forks' layer."""
+    context.expect()
+    context.params("hardswish_param").ignore("engine")
+    context.emit(HardSwish())
+
+
+@caffe_layer("HardSigmoid", "Hsigmoid", "HSigmoid")
+def hard_sigmoid(context: Context) -> None:
+    """Two forks' layers: one has a line of its own, the other is half of HardSwish."""
+    context.expect()
+    params = context.params("hardsigmoid_param")
+    params.ignore("engine")
+    alpha, beta = params.real("alpha", 0.2), params.real("beta", 0.5)
+    if context.layer.param("hardsigmoid_param") is None:
+        alpha = 1 / 6
+        context.remark(
+            "HardSigmoid without a parameter is read as x / 6 + 0.5 between 0 and 1",
+            "`hardsigmoid_param { alpha: 0.2 beta: 0.5 }` says otherwise",
+        )
+    context.emit(HardSigmoid(alpha, beta))

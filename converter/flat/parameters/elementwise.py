@@ -21,15 +21,23 @@ from demitasse.converter.flat.parameters.base import (
 from demitasse.converter.ops import (
     Abs,
     Bias,
+    Bnll,
     Clip,
     Eltwise,
     Elu,
+    Exp,
+    HardSigmoid,
+    HardSwish,
+    Log,
+    Mish,
     Power,
     PRelu,
     Relu,
     Scale,
     Sigmoid,
+    Swish,
     Tanh,
+    Threshold,
 )
 
 
@@ -77,6 +85,14 @@ UNARY: dict[type, Callable[..., tuple[int, float, float, float]]] = {
     Abs: lambda op: (5, 0, 0, 0),
     Power: lambda op: (6, op.power, op.scale, op.shift),
     PRelu: lambda op: (7, 0, 0, 0),
+    Exp: lambda op: (8, *op.terms(), 0),
+    Log: lambda op: (9, op.factor(), op.scale, op.shift),
+    Bnll: lambda op: (10, 0, 0, 0),
+    Threshold: lambda op: (11, op.threshold, 0, 0),
+    Swish: lambda op: (12, op.beta, 0, 0),
+    Mish: lambda op: (13, 0, 0, 0),
+    HardSwish: lambda op: (14, 0, 0, 0),
+    HardSigmoid: lambda op: (15, op.alpha, op.beta, 0),
 }
 
 

@@ -10,7 +10,15 @@ enum {
   UNARY_TANH,
   UNARY_ABS,
   UNARY_POWER,
-  UNARY_PRELU
+  UNARY_PRELU,
+  UNARY_EXP,
+  UNARY_LOG,
+  UNARY_BNLL,
+  UNARY_THRESHOLD,
+  UNARY_SWISH,
+  UNARY_MISH,
+  UNARY_HARD_SWISH,
+  UNARY_HARD_SIGMOID
 };
 
 typedef struct {
@@ -24,7 +32,7 @@ static dmt_status unary_check(const dmt_call *call) {
     return DMT_E_OPERATOR;
   }
   uint32_t function = dmt_word(call, 0), count = dmt_word(call, 16);
-  if (function > UNARY_PRELU) {
+  if (function > UNARY_HARD_SIGMOID) {
     return DMT_E_UNSUPPORTED;
   }
   if (function == UNARY_PRELU && ((count != 1 && (x->rank < 2 || count != x->dim[1])) ||
@@ -53,6 +61,21 @@ static float unary_power(const unary_job *job, float x) {
   return dmt_exp(job->a * dmt_log(base));
 }
 
+static float unary_clamp(float x, float high) {
+  x = 0.0f > x ? 0.0f : x;
+  return high < x ? high : x;
+}
+
+static float unary_bnll(float x) {
+  float tail = dmt_log(1.0f + dmt_exp(x > 0.0f ? -x : x));
+  return x > 0.0f ? x + tail : tail;
+}
+
+static float unary_mish(float x) {
+  float e = dmt_exp(x), n = e * (e + 2.0f);
+  return x > 20.0f ? x : x * (n / (n + 2.0f));
+}
+
 static float unary_one(const unary_job *job, float x) {
   switch (job->function) {
   case UNARY_ELU:
@@ -63,6 +86,22 @@ static float unary_one(const unary_job *job, float x) {
     return dmt_tanh(x);
   case UNARY_ABS:
     return dmt_from_bits(dmt_to_bits(x) & 0x7FFFFFFFu);
+  case UNARY_EXP:
+    return job->a * dmt_exp(job->b * x);
+  case UNARY_LOG:
+    return job->a * dmt_log(job->b * x + job->c);
+  case UNARY_BNLL:
+    return unary_bnll(x);
+  case UNARY_THRESHOLD:
+    return x > job->a ? 1.0f : 0.0f;
+  case UNARY_SWISH:
+    return x * dmt_sigmoid(job->a * x);
+  case UNARY_MISH:
+    return unary_mish(x);
+  case UNARY_HARD_SWISH:
+    return x * unary_clamp(x + 3.0f, 6.0f) / 6.0f;
+  case UNARY_HARD_SIGMOID:
+    return unary_clamp(job->a * x + job->b, 1.0f);
   default:
     return unary_power(job, x);
   }
