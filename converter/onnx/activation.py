@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import numpy as np
+from onnx import TensorProto
 
 from demitasse.converter.onnx.step import Step
-from demitasse.converter.ops import Clip, Elu, Power, PRelu, Relu
+from demitasse.converter.ops import (
+    Clip,
+    Elu,
+    Exp,
+    HardSigmoid,
+    HardSwish,
+    Log,
+    Mish,
+    Power,
+    PRelu,
+    Relu,
+    Swish,
+    Threshold,
+)
 from demitasse.converter.ops.activation import Activation
 from demitasse.converter.ops.base import Operator
 
-# The function that ONNX knows by the same name.
-PLAIN = {"Abs": "Abs", "Sigmoid": "Sigmoid", "Tanh": "Tanh"}
+# What ONNX calls it.
+PLAIN = {"Abs": "Abs", "Bnll": "Softplus", "Sigmoid": "Sigmoid", "Tanh": "Tanh"}
 
 
 def plain(step: Step, op: Operator) -> str:
@@ -36,6 +50,40 @@ def elu(step: Step, op: Elu) -> str:
 def power(step: Step, op: Power) -> str:
     base = step.scaled(step.inputs[0], op.scale, op.shift)
     return base if op.power == 1 else step.add("Pow", base, step.constant(op.power, "power"))
+
+
+def exponential(step: Step, op: Exp) -> str:
+    factor, rate = op.terms()
+    return step.scaled(step.add("Exp", step.scaled(step.inputs[0], rate)), factor)
+
+
+def logarithm(step: Step, op: Log) -> str:
+    inside = step.scaled(step.inputs[0], op.scale, op.shift)
+    return step.scaled(step.add("Log", inside), op.factor())
+
+
+def threshold(step: Step, op: Threshold) -> str:
+    above = step.add("Greater", step.inputs[0], step.constant(op.threshold, "threshold"))
+    return step.add("Cast", above, to=TensorProto.FLOAT)
+
+
+def swish(step: Step, op: Swish) -> str:
+    x = step.inputs[0]
+    return step.add("Mul", x, step.add("Sigmoid", step.scaled(x, op.beta)))
+
+
+def mish(step: Step, op: Mish) -> str:
+    x = step.inputs[0]
+    return step.add("Mul", x, step.add("Tanh", step.add("Softplus", x)))
+
+
+def hard_swish(step: Step, op: HardSwish) -> str:
+    x = step.inputs[0]
+    return step.add("Mul", x, step.add("HardSigmoid", x, alpha=1 / 6, beta=0.5))
+
+
+def hard_sigmoid(step: Step, op: HardSigmoid) -> str:
+    return step.add("HardSigmoid", step.inputs[0], alpha=op.alpha, beta=op.beta)
 
 
 def activated(step: Step, y: str, activation: Activation | None, rank: int) -> str:

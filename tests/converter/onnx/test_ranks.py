@@ -11,12 +11,18 @@ from demitasse.converter.onnx import versions
 from demitasse.converter.ops import (
     BatchNorm,
     Bias,
+    Bnll,
     Concat,
     Constant,
     Crop,
     Eltwise,
+    Exp,
     Flatten,
+    HardSigmoid,
+    HardSwish,
     InnerProduct,
+    Log,
+    Mish,
     Permute,
     Power,
     PRelu,
@@ -25,6 +31,9 @@ from demitasse.converter.ops import (
     Scale,
     Slice,
     Softmax,
+    Swish,
+    Threshold,
+    Unary,
 )
 
 pytest.importorskip("onnxruntime")
@@ -95,3 +104,23 @@ def test_a_slope_fused_into_inner_product(opset: int) -> None:
     op = InnerProduct(4, activation=PRelu())
     net.add(op, net.input("x", 2, 3), weight=net.random(4, 3), slope=net.random(4))
     assert agrees(net, opset)
+
+
+FUNCTIONS: tuple[Unary, ...] = (
+    Bnll(),
+    Exp(),
+    Exp(2.0, 0.5, -1.0),
+    Log(shift=2),
+    Log(10.0, 0.5, 3.0),
+)
+FUNCTIONS += (Threshold(0.1), Swish(), Swish(1.7), Mish(), HardSwish())
+FUNCTIONS += (HardSigmoid(), HardSigmoid(0.4, 0.3))
+
+
+@pytest.mark.parametrize("op", FUNCTIONS, ids=str)
+def test_functions(op: Unary, opset: int) -> None:
+    net = Builder()
+    net.add(op, net.input("x", 2, 50))
+    graph = net.graph()
+    low = -2 if isinstance(op, Log) else -9  # behind it the logarithm is not defined
+    assert worst(graph, {"x": net.random(2, 50, low=low, high=9)}, opset) <= 2e-6
