@@ -314,6 +314,8 @@ static void make_copy(test *t, uint32_t dtype) {
 static void make_quantize(test *t, uint32_t dtype) { pair(t, dtype, between(DMT_S8, DMT_S16)); }
 static void make_dequantize(test *t, uint32_t dtype) { pair(t, dtype, DMT_F32); }
 
+#include "ops_norm.h"
+
 static const struct {
   uint32_t opcode, first, last; /* dtypes */
   void (*make)(test *t, uint32_t dtype);
@@ -334,6 +336,13 @@ static const struct {
     {DMT_OP_COPY, DMT_F32, DMT_S16, make_copy},
     {DMT_OP_QUANTIZE, DMT_F32, DMT_F32, make_quantize},
     {DMT_OP_DEQUANTIZE, DMT_S8, DMT_S16, make_dequantize},
+    {DMT_OP_MVN, DMT_F32, DMT_F32, make_mvn},
+    {DMT_OP_NORMALIZE, DMT_F32, DMT_S16, make_normalize},
+    {DMT_OP_RESIZE, DMT_F32, DMT_S16, make_resize},
+    {DMT_OP_POOL_MASK, DMT_F32, DMT_S16, make_pool_mask},
+    {DMT_OP_UNPOOL, DMT_F32, DMT_S16, make_unpool},
+    {DMT_OP_LSTM, DMT_F32, DMT_F32, make_recurrent},
+    {DMT_OP_RNN, DMT_F32, DMT_F32, make_recurrent},
 };
 
 static void forwards(void *user, uint32_t count, dmt_task task, void *argument) {
