@@ -28,7 +28,9 @@ DATA_HELP = "folder of images, list file, .npy, .npz[:key] or IDX file (.gz too)
 
 def caffe(parser: ArgumentParser) -> None:
     """The prototxt and the caffemodel; `reading` says how to read them."""
-    parser.add_argument("prototxt", type=Path, help="the network's text")
+    parser.add_argument(
+        "prototxt", type=Path, help="the network's text, or a caffemodel that has the network too"
+    )
     parser.add_argument(
         "caffemodel", type=Path, nargs="?", help="its weights: .caffemodel or .caffemodel.h5"
     )
@@ -55,10 +57,18 @@ def reading(parser: ArgumentParser) -> None:
         "--stage", dest="stages", metavar="S", action="append", default=[], help="repeatable"
     )
     group.add_argument(
-        "--dialect", choices=DIALECTS, help="the fork of Caffe that the network was made for"
+        "--dialect",
+        choices=DIALECTS,
+        help="the fork of Caffe that the network was made for; guessed for a caffemodel alone",
     )
     group.add_argument(
         "--strict", action="store_true", help="refuse unknown fields in place of a warning"
+    )
+    group.add_argument(
+        "--random-weights",
+        metavar="SEED",
+        type=seed,
+        help="draw the weights that no file gives, as the text's fillers say",
     )
     group.add_argument(
         "--plugin",
@@ -87,6 +97,7 @@ def how_to_read(options: Namespace) -> dict[str, Any]:
         "stages": options.stages,
         "dialect": options.dialect,
         "strict": options.strict,
+        "random_weights": options.random_weights,
     }
 
 
@@ -103,6 +114,13 @@ def positive(text: str) -> int:
     """A whole number from 1 on."""
     if not text.isdecimal() or not int(text):
         raise ArgumentTypeError(f"'{text}' is no number from 1 on")
+    return int(text)
+
+
+def seed(text: str) -> int:
+    """A whole number from 0 on."""
+    if not text.isdecimal() or int(text) >= 1 << 64:
+        raise ArgumentTypeError(f"'{text}' is no whole number")
     return int(text)
 
 
@@ -184,7 +202,8 @@ def preprocess(options: Namespace) -> Preprocessing:
     transform = read_transform(options.prototxt, options.phase)
     fields, origins = {}, []
     if transform is not None:
-        fields, origins = dict(transform.fields), [f"transform_param, line {transform.line}"]
+        place = f", line {transform.line}" if transform.line else ""  # none in a caffemodel
+        fields, origins = dict(transform.fields), [f"transform_param{place}"]
         if flags["mean"] or flags["mean_file"]:
             fields = {key: fields[key] for key in fields if key not in ("mean_file", "mean_value")}
         _check_mean_file(options.prototxt, transform.line, fields.get("mean_file"))

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from demitasse.converter.caffe.params import Params
 from demitasse.converter.caffe.upgrade import Layer
 from demitasse.converter.graph import Shape
-from demitasse.errors import ShapeError
+from demitasse.errors import ParseError, ShapeError
 
 # Layers that only measure or store. Their bottoms are what the user wants as outputs.
-SINKS = {"Accuracy", "SegAccuracy", "DetectionEvaluate", "HDF5Output"}
+SINKS = {"Accuracy", "SegAccuracy", "DetectionEvaluate", "HDF5Output", "Yolov3", "YoloSeg"}
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,17 @@ def predictions(layer: Layer) -> Layer:
 def sources(layer: Layer) -> list[Source]:
     """The inputs that a source layer stands for. Raises ShapeError where shapes and tops differ
     in number."""
+    if layer.type == "Input" and not layer.tops:
+        raise ParseError("Input takes at least 1 top, found 0")
     shapes = _shapes(layer)
     if len(shapes) == 1 and layer.type != "MemoryData":
         shapes *= len(layer.tops)
-    if shapes and len(shapes) < len(layer.tops):
+    wrong = (
+        len(shapes) < len(layer.tops)
+        if layer.type == "MemoryData"
+        else (len(shapes) != len(layer.tops))
+    )
+    if shapes and wrong:
         raise ShapeError(
             f"{len(shapes)} shapes for {len(layer.tops)} tops",
             remedy="give one shape, or one for each top",
@@ -81,6 +88,8 @@ def _dummy_shapes(params: Params) -> list[Shape | None]:
     if "shape" in params:
         return [_complete(shape.integers("dim")) for shape in params.parts("shape")]
     axes = [params.integers(key) for key in ("num", "channels", "height", "width")]
+    if not all(axes):
+        return []
     count = max(len(axis) for axis in axes)
     rows = [[axis[min(i, len(axis) - 1)] for axis in axes if axis] for i in range(count)]
     return [_complete(tuple(row)) for row in rows]

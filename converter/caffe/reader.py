@@ -13,10 +13,11 @@ from demitasse.converter.caffe.filter import net_state, takes_part
 from demitasse.converter.caffe.lower import MAX_COUNT, Builder, Options
 from demitasse.converter.caffe.problems import Problems
 from demitasse.converter.caffe.registry import Entry, readers
+from demitasse.converter.caffe.unsupported import refusal
 from demitasse.converter.caffe.text import Message, read_prototxt
 from demitasse.converter.caffe.upgrade import Layer, upgrade
 from demitasse.converter.caffe.weights import Store, read_weights
-from demitasse.converter.caffe.wiring import Value, Wiring, select, wire
+from demitasse.converter.caffe.wiring import Value, Wiring, drop_labels, select, wire
 from demitasse.converter.graph import Graph, Shape
 from demitasse.converter.ops.base import count
 from demitasse.errors import DemitasseError, ParseError, ShapeError, UnsupportedError
@@ -25,6 +26,19 @@ from demitasse.protos.dialect import DIALECTS
 PathName = str | PathLike[str]
 NET_FIELDS = {"name", "layer", "layers", "input", "input_dim", "input_shape", "state"}
 NET_FIELDS |= {"force_backward", "debug_info"}  # no effect on inference
+MAX_AXES = 32  # Caffe's
+
+# Of a solver: nets written into it, files that hold nets, and what else tells it.
+SOLVER_NETS = ("test_net_param", "net_param", "train_net_param")
+SOLVER_FILES = ("net", "test_net", "train_net")
+SOLVER_FIELDS = {
+    "base_lr",
+    "lr_policy",
+    "max_iter",
+    "solver_mode",
+    "snapshot_prefix",
+    "solver_type",
+}
 
 
 @dataclass(frozen=True)
@@ -48,6 +62,7 @@ def load_caffe(
     stages: Iterable[str] = (),
     dialect: str | None = None,
     strict: bool = False,
+    random_weights: int | None = None,
 ) -> Graph:
     """Read a network as Caffe would, unfolded: one or more nodes for each layer.
 
@@ -64,6 +79,8 @@ def load_caffe(
         dialect: the fork that the net was made for, where a layer type has several meanings. It
             also gives the fields of a caffemodel alone their names; guessed if None.
         strict: take remarks (unknown fields, ...) for errors. Else they are DemitasseWarnings.
+        random_weights: a seed. Blobs that no file gives are drawn as the text's fillers say, each
+            layer's by itself; without a filler as suits (msra, BatchNorm's mean 0 and variance 1).
 
     Raises:
         DemitasseError: everything that is wrong with the input, in one error; ParseError,
@@ -80,6 +97,7 @@ def load_caffe(
         stages=stages,
         dialect=dialect,
         strict=strict,
+        random_weights=random_weights,
     )
     reading.problems.raise_all()
     return reading.graph
@@ -97,6 +115,7 @@ def read_caffe(
     stages: Iterable[str],
     dialect: str | None,
     strict: bool,
+    random_weights: int | None = None,
 ) -> Reading:
     """As `load_caffe`, but what is wrong with single layers is in `problems`, not raised."""
     path = Path(prototxt)
@@ -107,20 +126,23 @@ def read_caffe(
     known = readers([Path(plugin) for plugin in plugins])
     problems = Problems(path, strict)
     network = _network(path, caffemodel, dialect)
-    text = network.message
-    _refuse_solver(text, path)
+    text = _net(network.message, path)
     if network.guess:
         problems.remark(network.guess, line=0, note="choose another with --dialect")
     layers = _layers(text, problems, phase, level, tuple(stages))
     wiring = wire(without_splits(layers) if network.binary else layers, problems)
-    if outputs is not None:
+    if outputs is None:
+        drop_labels(wiring, lambda layer: layer.type in known and known[layer.type].weighted)
+    else:
         with problems.collect():
             select(wiring, [outputs] if isinstance(outputs, str) else outputs)
     _refuse_unknown_types(wiring, known, problems)
     shapes = _input_shapes(wiring, input_shapes or {}, problems)
     weights = path if network.binary else None if caffemodel is None else Path(caffemodel)
     store = Store([] if weights is None else read_weights(weights))
-    builder = Builder(known, store, Options(phase, network.dialect, weights), problems)
+    builder = Builder(
+        known, store, Options(phase, network.dialect, weights, random_weights), problems
+    )
     builder.build(wiring, shapes)
     return Reading(_graph(text, wiring, builder), wiring, builder, problems)
 
@@ -151,11 +173,28 @@ def _layers(
     return kept
 
 
-def _refuse_solver(text: Message, path: Path) -> None:
-    if not text.all("layer") and not text.all("layers"):
-        solver = text.last("net") or text.last("train_net")
-        remedy = f"this is a solver; give its net, {solver.value}" if solver else None
-        raise ParseError("a net without layers", file=path, remedy=remedy)
+def _net(text: Message, path: Path) -> Message:
+    """The net of a text; where that is a solver, the one inside. Raises ParseError naming the file
+    where a solver's net is."""
+    if text.all("layer") or text.all("layers"):
+        return text
+    for name in SOLVER_NETS:
+        if inside := text.merged(name):
+            return inside
+    for name in SOLVER_FILES:
+        if net := text.last(name):
+            raise ParseError(
+                "a solver, which has no layers itself",
+                file=path,
+                line=net.line,
+                remedy=f"give its net, {net.string()}",
+            )
+    solver = next((field for field in text.fields if field.name in SOLVER_FIELDS), None)
+    if solver is not None:
+        raise ParseError(
+            "a solver, which has no layers", file=path, line=solver.line, remedy="give its net"
+        )
+    raise ParseError("a net without layers", file=path)
 
 
 def _refuse_unknown_types(wiring: Wiring, known: Mapping[str, Entry], problems: Problems) -> None:
@@ -167,12 +206,10 @@ def _refuse_unknown_types(wiring: Wiring, known: Mapping[str, Entry], problems: 
     for kind, layers in unknown.items():
         names = ", ".join(layer.name for layer in layers[:5])
         more = f" and {len(layers) - 5} more" if len(layers) > 5 else ""
-        what = f"unknown layer type '{kind}'" if kind else "a layer without a type"
+        what, remedy = refusal(layers[0], known)
         problems.add(
             UnsupportedError(
-                f"{what} (layer{'s' if len(layers) > 1 else ''} {names}{more})",
-                line=layers[0].line,
-                remedy="read it with --plugin FILE, see CONTRIBUTING.md",
+                f"{what} (layer{'s' if len(layers) > 1 else ''} {names}{more})", remedy=remedy
             ),
             line=layers[0].line,
         )
@@ -196,8 +233,9 @@ def _input_shapes(
         written = None if value.source is None else value.source.shape
         shape = tuple(map(int, given[value.blob])) if value.blob in given else written
         if shape is None:
-            problems.add(_missing_shape(value))
-        elif not shape or min(shape) < 1 or count(shape) > MAX_COUNT:
+            if not problems.blames(value.maker):
+                problems.add(_missing_shape(value))
+        elif not 0 < len(shape) <= MAX_AXES or min(shape) < 1 or count(shape) > MAX_COUNT:
             problems.add(ShapeError(f"input '{value.blob}' cannot have shape {shape}"))
         else:
             shapes[value.tensor] = shape
@@ -224,8 +262,8 @@ def _graph(text: Message, wiring: Wiring, builder: Builder) -> Graph:
     return Graph(
         nodes=tuple(builder.nodes),
         tensors=builder.tensors,
-        inputs=tuple(value.tensor for value in wiring.inputs if value in alive),
-        outputs=tuple(value.tensor for value in wiring.outputs if value in alive),
+        inputs=tuple(v.tensor for v in wiring.inputs if v.tensor in builder.tensors),
+        outputs=tuple(v.tensor for v in wiring.outputs if v.tensor in builder.tensors),
         blobs=blobs,
         name="" if name is None else name.string(),
     )

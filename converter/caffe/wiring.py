@@ -8,7 +8,7 @@ plain name whatever is done to it later.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
@@ -94,11 +94,30 @@ def select(wiring: Wiring, keys: Iterable[str]) -> None:
                 f"no blob '{key}' to take as output", remedy=f"there is {', '.join(near)}, ..."
             )
         chosen.append(known[key])
-    needed = set(chosen)
+    _keep(wiring, list(dict.fromkeys(chosen)))
+
+
+def drop_labels(wiring: Wiring, weighted: Callable[[Layer], bool]) -> None:
+    """Drop what only prepares labels for a loss: between it and the data no layer has weights."""
+    learned: set[Value] = set()
+    data = {value for value in wiring.inputs if value.source and value.source.data_layer}
+    for step in wiring.steps:
+        if weighted(step.layer) or learned.intersection(step.bottoms):
+            learned.update(step.tops)
+        elif data.issuperset(step.bottoms):
+            data.update(step.tops)
+    kept = [value for value in wiring.outputs if not (value in data and value.dropped_readers)]
+    if learned.intersection(kept) and len(kept) < len(wiring.outputs):
+        _keep(wiring, kept)
+
+
+def _keep(wiring: Wiring, outputs: list[Value]) -> None:
+    """Make these the outputs and drop what they do not need."""
+    needed = set(outputs)
     for step in reversed(wiring.steps):
         if needed.intersection(step.tops):
             needed.update(step.bottoms)
-    wiring.outputs = list(dict.fromkeys(chosen))
+    wiring.outputs = outputs
     wiring.steps = [step for step in wiring.steps if needed.intersection(step.tops)]
     wiring.inputs = [value for value in wiring.inputs if value in needed]
 

@@ -35,16 +35,16 @@ MODELS: dict[str, tuple[str, tuple[str, ...], int]] = {
     "hyperlpr_finemap_v1": ("data", (), 10),
     "hyperlpr_segmentation": ("data", (), 11),
     "mobilefacenet_rk": ("data", (), 195),
-    "mtcnn_det1": ("data12face", ("conv4-1", "conv4-2"), 9),
-    "mtcnn_det2": ("data24", ("conv5-1", "conv5-2"), 12),
-    "mtcnn_det3": ("data48", ("conv6-1", "conv6-2", "conv6-3"), 16),
+    "mtcnn_det1": ("data12face", (), 9),
+    "mtcnn_det2": ("data24", (), 12),
+    "mtcnn_det3": ("data48", (), 16),
     "ultraface_rfb320": ("input", (), 110),
     "ultraface_slim320": ("input", (), 95),
     "vanface_landmark": ("X", ("Dense3",), 19),
     "wechat_sr": ("data", (), 24),
     "wechat_detect": ("data", (), 181),
     "res10_ssd_face": ("data", HEADS, 79),
-    "mobilenet_yolov3_lite": ("data", ("conv16",), 81),
+    "mobilenet_yolov3_lite": ("data", (), 81),
 }
 
 

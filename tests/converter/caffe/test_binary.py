@@ -135,6 +135,22 @@ def test_a_net_saved_in_training(alone: Any) -> None:
     np.testing.assert_array_equal(answer(graph)["sum"], DATA)
 
 
+def test_what_prepares_labels_goes(alone: Any) -> None:
+    """Two labels in one blob, cut apart for two losses; the data layer gives it first."""
+    text = """
+    layer { name: "d" type: "HDF5Data" top: "label" top: "data" }
+    layer { name: "cut" type: "Slice" bottom: "label" top: "a" top: "b" }
+    layer { name: "loss1" type: "SoftmaxWithLoss" bottom: "conv" bottom: "a" top: "loss1" }
+    layer { name: "loss2" type: "EuclideanLoss" bottom: "conv" bottom: "b" top: "loss2" }
+    """
+    head, losses = text.split('    layer { name: "loss1"')
+    text = head + CONV + '    layer { name: "loss1"' + losses
+    graph = alone(text, input_shapes={"data": (1, 2, 6, 6)})
+    assert (graph.inputs, graph.outputs) == (("data",), ("conv",))
+    graph = alone(text, input_shapes={"label": (1, 2)}, outputs=["a"])
+    assert (graph.inputs, graph.outputs) == (("label",), ("a",))
+
+
 def test_a_missing_input_shape(alone: Any) -> None:
     with pytest.raises(ShapeError, match=r"caffemodel: layer 'd': input 'data' has no shape; give"):
         alone(TRAINING)
