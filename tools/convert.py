@@ -2,14 +2,24 @@
 
     demitasse convert deploy.prototxt net.caffemodel --to demi -o net.demi
     demitasse convert deploy.prototxt net.caffemodel --to onnx --opset 13 -o net.onnx
+    demitasse convert deploy.prototxt net.caffemodel --to caffe -o folded/
 
-The numbers stay float32; `compile` makes integer models. ONNX knows no preprocessing of pictures:
-the model takes what Caffe's input blob held. It is run beside the reference before it is written.
+The numbers stay float32; `compile` makes integer models. ONNX and Caffe know no preprocessing of
+pictures: the network takes what Caffe's input blob held. It is run beside the reference before it
+is written. Caffe is written as two files, an upgraded prototxt and its weights:
+
+    -o net.prototxt, -o net.caffemodel    both of them
+    -o net.caffemodel.h5                  net.prototxt and the weights as HDF5 (a layer `a/b` is
+                                          called `a_b` then: Caffe would not find it in HDF5)
+    -o folder/                            deploy.prototxt and net.caffemodel in it
 """
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from demitasse.converter.files import write_whole
 from demitasse.converter.graph import Graph
@@ -81,6 +91,53 @@ def _onnx(options: Namespace) -> Answer:
     return Answer(text, data, verdict.good)
 
 
+def _caffe(options: Namespace) -> Answer:
+    from demitasse.converter.caffe.emit.check import TOLERANCE, reread_error
+    from demitasse.converter.caffe.emit.write import write_caffe
+
+    graph = _exchanged(options)
+    files = _pair(options)
+    with TemporaryDirectory(prefix=".caffe.", dir=files[0].parent) as folder:
+        made = [Path(folder) / file.name for file in files]
+        text_file, weights_file = made
+        write_caffe(graph, text_file, weights_file)
+        error = reread_error(graph, text_file, weights_file)
+        sizes = [file.stat().st_size for file in made]
+        good = error <= TOLERANCE
+        if good:
+            for aside, file in zip(made, files, strict=True):
+                os.replace(aside, file)
+    kept = f"read again, the largest error is {error:.2g} of an output's range"
+    names = " and ".join(f"{f} ({size:,} bytes)" for f, size in zip(files, sizes, strict=True))
+    text = f"{names}; {kept}" if good else f"{names} are not written: {kept}"
+    data = {"prototxt": files[0], "weights": files[1], "bytes": sizes, "error": error}
+    return Answer(text, data, good)
+
+
+def _pair(options: Namespace) -> tuple[Path, Path]:
+    """The text and the weights that `--out` means; its folder is made."""
+    out: Path = options.out
+    if out.is_dir() or not out.suffix:
+        out.mkdir(parents=True, exist_ok=True)
+        pair = out / "deploy.prototxt", out / "net.caffemodel"
+    elif out.suffix == ".h5":
+        stem = out.name.removesuffix(".h5").removesuffix(".caffemodel")
+        pair = out.with_name(f"{stem}.prototxt"), out
+    elif out.suffix in (".prototxt", ".caffemodel"):
+        pair = out.with_suffix(".prototxt"), out.with_suffix(".caffemodel")
+    else:
+        raise DemitasseError(
+            f"no name for a Caffe network: {out}",
+            remedy="give a .prototxt, .caffemodel or .caffemodel.h5, or a folder",
+        )
+    if not pair[0].parent.is_dir():
+        raise DemitasseError(f"there is no folder {pair[0].parent}")
+    for source in shared.sources(options):
+        if any(source.exists() and file.exists() and source.samefile(file) for file in pair):
+            raise DemitasseError(f"{source} would be written over", remedy="give another name")
+    return pair
+
+
 def _exchanged(options: Namespace) -> Graph:
     """The network for a format that says nothing about pictures."""
     given = [f"--{name.replace('_', '-')}" for name in shared.FLAGS if getattr(options, name)]
@@ -90,7 +147,8 @@ def _exchanged(options: Namespace) -> Graph:
             remedy="preprocess what the network is fed",
         )
     graph = shared.graph(options)
-    return simplify(graph) if options.folded else graph
+    # Caffe has layers for what depends on shapes alone, such as PriorBox.
+    return simplify(graph, constants=options.to != "caffe") if options.folded else graph
 
 
-TARGETS = {"demi": _demi, "onnx": _onnx}
+TARGETS = {"caffe": _caffe, "demi": _demi, "onnx": _onnx}

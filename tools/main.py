@@ -28,7 +28,7 @@ from demitasse.tools.answer import Answer
 COMMANDS = {
     "compile": "prototxt caffemodel --data DATA -o net.demi",
     "inspect": "net.demi | prototxt [caffemodel]",
-    "convert": "prototxt caffemodel --to demi|onnx -o FILE",
+    "convert": "prototxt caffemodel --to demi|onnx|caffe -o FILE",
     "calibrate": "prototxt caffemodel --data DATA -o net.dstat",
     "threshold": "net.dstat -o net.dtable",
     "merge": "part1.dstat part2.dstat ... -o net.dstat",

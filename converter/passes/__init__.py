@@ -33,9 +33,9 @@ def optimize(graph: Graph) -> Graph:
     return graph
 
 
-def simplify(graph: Graph) -> Graph:
-    """The graph as it is exported: folded, without copies."""
-    for apply in EXCHANGE:
+def simplify(graph: Graph, constants: bool = True) -> Graph:
+    """The graph as it is exported: folded, without copies; `constants` evaluates those too."""
+    for apply in EXCHANGE if constants else EXCHANGE[1:]:
         graph = apply(graph)
     return graph
 
