@@ -84,13 +84,26 @@ def collect(
     check_single(input_shapes)
     datasets = _feeds(data, list(input_shapes))
     positions = _positions(next(iter(datasets.values())), count, seed, shard)
-    context = {"model": model, "preprocess": preprocess.describe()}
     shapes = {name: tuple(shape) for name, shape in input_shapes.items()}
+    context = {
+        "model": model,
+        "preprocess": preprocess.describe(),
+        "ranges": {
+            name: list(preprocess.range(shapes[name][1]))
+            for name, dataset in datasets.items()
+            if dataset.kind == "image" and _takes_bytes(shapes[name], preprocess)
+        },
+    }
     job = _Job(open_engine, datasets, preprocess, shapes, context)
     with tqdm(total=len(positions), desc="calibrate", unit="sample", disable=quiet) as bar:
         if workers <= 1 or len(positions) < 2:
             return _run(job, open_engine(), positions, bar.update)
         return _run_pool(job, positions, workers, bar.update)
+
+
+def _takes_bytes(shape: tuple[int, ...], preprocess: Preprocess) -> bool:
+    """Whether every byte of a picture becomes the same value wherever it stands."""
+    return len(shape) == 4 and shape[1] in (1, 3) and preprocess.mean_image is None
 
 
 def parse_shard(text: str) -> tuple[int, int]:

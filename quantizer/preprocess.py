@@ -149,6 +149,11 @@ class Preprocess:
         values *= _per_channel(self.scale, channels, "scale")[:, None]
         return values if dtype == "float32" else quantize(values, scale, zero_point, dtype)
 
+    def range(self, channels: int) -> tuple[float, float]:
+        """The least and the largest value that a picture can have, 0 included."""
+        values = self.tables(channels)
+        return min(float(values.min()), 0.0), max(float(values.max()), 0.0)
+
     def network_order(self, channels: int) -> Order:
         """The order in force for an input of so many channels."""
         order = self.order or ("gray" if channels == 1 else "bgr")

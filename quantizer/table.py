@@ -87,14 +87,17 @@ def build_table(
     symmetric: bool = False,
     overrides: Mapping[str, Override] | None = None,
 ) -> ScaleTable:
-    """Choose every tensor's scale. INT16 is symmetric and takes the true maximum, always."""
+    """Choose every tensor's scale. INT16 is symmetric and takes the true maximum, always.
+
+    An input of pictures covers all that bytes can become, however dark those of the data are.
+    """
     if precision not in RANGES:
         raise DataError(
             f"unknown precision '{precision}'", remedy=f"use one of {', '.join(RANGES)}"
         )
     if precision == "int16":
         method, symmetric = "minmax", True
-    overrides = overrides or {}
+    overrides, ranges = overrides or {}, stats.context.get("ranges", {})
     unknown = sorted(overrides.keys() - stats.tensors.keys())
     if unknown:
         raise DataError(f"there are no statistics of tensor '{unknown[0]}'")
@@ -103,6 +106,9 @@ def build_table(
     for name in sorted(stats.tensors):
         stat = stats.tensors[name]
         chosen = _choose(stat, overrides.get(name, method), symmetric)
+        if name in ranges and name not in overrides:
+            low, high = ranges[name]
+            chosen = chosen._replace(low=low, high=high)
         warnings += [f"tensor '{name}': {text}" for text in chosen.warnings]
         tensors[name] = _tensor_scale(stat, chosen, precision, symmetric)
     return ScaleTable(precision, symmetric, method, stats.hash(), tensors, warnings=tuple(warnings))

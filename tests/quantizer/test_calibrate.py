@@ -66,6 +66,16 @@ def test_a_pool_gives_the_same_bytes() -> None:
     assert statistics.to_bytes(run(workers=2)) == statistics.to_bytes(run())
 
 
+@pytest.mark.parametrize("method", ["mse", "kl", "minmax"])
+def test_dark_pictures_clip_no_bright_ones(method: str) -> None:
+    dark = open_dataset(IMAGES // 4)
+    stats = collect(open_fake, dark, PREPROCESS, SHAPES)
+    data = build_table(statistics.from_bytes(statistics.to_bytes(stats)), "int8", method).tensors
+    assert data["data"].low == pytest.approx((0 - 123) * 0.017)
+    assert data["data"].high == pytest.approx((255 - 104) * 0.017)
+    assert data["relu"].high < (255 - 104) * 0.017
+
+
 def test_tables_are_the_same_too() -> None:
     parts = statistics.merge_all(run(shard=(i, 2)) for i in (2, 1))
     for method in ("mse", "kl", "minmax"):
