@@ -142,6 +142,7 @@ protos: $(VENV)/.dev
 
 oracle: build/oracle/.made
 	build/oracle/bin/python tests/data/record.py
+	build/oracle/bin/python tests/data/verdicts.py
 
 build/oracle/.made:
 	$(ORACLE_PYTHON) -m venv build/oracle

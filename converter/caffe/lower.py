@@ -28,6 +28,7 @@ from demitasse.errors import (
     UnsupportedError,
     WeightsError,
 )
+from demitasse.protos.dialect import dialect
 
 # Fields of a layer that do not belong to its type.
 COMMON = {"name", "type", "bottom", "top", "phase", "include", "exclude", "param", "blobs"}
@@ -35,6 +36,8 @@ COMMON |= {"loss_weight", "loss_param", "propagate_down"}
 
 
 MAX_COUNT = 2**31 - 1
+MAX_HINTS = 20  # at similar names, each of which is searched among all
+DOUBT = "it may change the result"
 MANY = 1000  # bottoms or tops: no limit of the layer's
 
 # Of a number in a caffemodel alone.
@@ -89,6 +92,7 @@ class Builder:
         self.made: dict[str, Made] = {}  # by the step's name
         self.expected: dict[str, dict[str, Shape]] = {}  # shapes of the blobs, likewise
         self.names = Names()
+        self.hints = 0
 
     def build(self, wiring: Wiring, input_shapes: Mapping[str, Shape]) -> None:
         """Read every layer. What is wrong goes to `problems`; a layer whose bottoms have no shape
@@ -117,7 +121,8 @@ class Builder:
         """Report a layer without weights, if there is a file that should have them."""
         if self.options.weights is None:
             return
-        similar = self.store.similar(layer.name)
+        self.hints += 1
+        similar = self.store.similar(layer.name) if self.hints <= MAX_HINTS else None
         hint = f"; it has '{similar}'" if similar and similar != layer.name else ""
         self.problems.add(
             WeightsError(
@@ -321,7 +326,9 @@ class Context:
             raise ParseError(f"{path} is given twice", line=field.line)
         blobs = len(self._builder.expected.get(self.name, self._stored or ()))
         if len(self.layer.params) > max(blobs, len(self._stored or ())):
-            raise ParseError(f"{len(self.layer.params)} param for {blobs} blobs")
+            raise ParseError(
+                f"{len(self.layer.params)} times param, but {self.layer.type} has {blobs} blobs"
+            )
         for path, line, note in self._unknown():
             self._builder.problems.remark(
                 path, line=line, layer=self.layer.name, kind=self.layer.type, note=note
@@ -329,13 +336,16 @@ class Context:
 
     def _unknown(self) -> Iterator[tuple[str, int, str]]:
         known = COMMON | {params.name for params in self._params}
+        of_others = {member.name for member in dialect("bvlc").messages["LayerParameter"].values()}
         for field in self.layer.message.fields:
-            if field.name not in known:
-                note = UNNAMED if field.name[0] == "#" else ""
+            if field.name in of_others - known:
+                yield f"{field.name} has no effect on {self.layer.type}", field.line, ""
+            elif field.name not in known:
+                note = UNNAMED if field.name[0] == "#" else DOUBT
                 yield f"unknown field {field.name} is ignored", field.line, note
         for params in self._params:
             for path, field in params.unread():
-                note = UNNAMED if field.name[0] == "#" else "it may change the result"
+                note = UNNAMED if field.name[0] == "#" else DOUBT
                 yield f"unknown field {path} is ignored", field.line, note
 
     def _shared(self, index: int, stored: tuple[np.ndarray, ...]) -> np.ndarray | None:

@@ -9,6 +9,8 @@ from demitasse.converter.caffe.text import Field, Message
 
 T = TypeVar("T")
 
+FILLER = ("type", "value", "min", "max", "mean", "std", "sparse", "variance_norm")
+
 
 class Params:
     """The fields of one message. It remembers which names were asked for, so that what nobody
@@ -63,8 +65,11 @@ class Params:
 
     def filler(self, name: str) -> Message | None:
         """A weight filler, if the text has it."""
-        self._asked.add(name)
-        return self.message.merged(name)
+        if name not in self:
+            return None
+        part = self.part(name)
+        part.ignore(*FILLER)
+        return part.message
 
     def ignore(self, *names: str) -> None:
         """Fields that Caffe knows and that make no difference here."""
@@ -78,11 +83,11 @@ class Params:
         return found + [item for part in self._parts for item in part.unread()]
 
     def repeated(self) -> list[tuple[str, Field]]:
-        """(path, last field) of single scalars that are given more than once."""
+        """(path, last field) of single fields that are given more than once."""
         found = []
         for name in sorted(self._single):
             fields = self.message.all(name)
-            if len(fields) > 1 and not isinstance(fields[0].value, Message):
+            if len(fields) > 1:
                 found.append((f"{self.name}.{name}", fields[-1]))
         return found + [item for part in self._parts for item in part.repeated()]
 

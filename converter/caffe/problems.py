@@ -39,6 +39,10 @@ class Problems:
             error.layer = layer
         self.errors.append(error)
 
+    def blames(self, layer: str) -> bool:
+        """Whether something is wrong with the layer already."""
+        return any(error.layer == layer for error in self.errors)
+
     def remark(
         self, message: str, *, line: int, layer: str | None = None, kind: str = "", note: str = ""
     ) -> None:
@@ -86,5 +90,9 @@ def _joined(errors: list[DemitasseError], file: Path) -> DemitasseError:
     kinds = {type(error) for error in errors}
     kind = kinds.pop() if len(kinds) == 1 else DemitasseError
     prefix = f"{file}:"
+    last = {error.remedy: error for error in errors}  # a remedy for several is said once
+    for error in errors:
+        if last[error.remedy] is not error:
+            error.remedy = None
     lines = [f"\n  {str(error).removeprefix(prefix).strip()}" for error in errors]
     return kind(f"{len(errors)} problems:" + "".join(lines), file=file)

@@ -13,11 +13,11 @@ from demitasse.converter.caffe.filter import net_state, takes_part
 from demitasse.converter.caffe.lower import MAX_COUNT, Builder, Options
 from demitasse.converter.caffe.problems import Problems
 from demitasse.converter.caffe.registry import Entry, readers
-from demitasse.converter.caffe.unsupported import refusal
 from demitasse.converter.caffe.text import Message, read_prototxt
+from demitasse.converter.caffe.unsupported import refusal
 from demitasse.converter.caffe.upgrade import Layer, upgrade
 from demitasse.converter.caffe.weights import Store, read_weights
-from demitasse.converter.caffe.wiring import Value, Wiring, drop_labels, select, wire
+from demitasse.converter.caffe.wiring import Step, Value, Wiring, drop_labels, select, wire
 from demitasse.converter.graph import Graph, Shape
 from demitasse.converter.ops.base import count
 from demitasse.errors import DemitasseError, ParseError, ShapeError, UnsupportedError
@@ -199,14 +199,16 @@ def _net(text: Message, path: Path) -> Message:
 
 def _refuse_unknown_types(wiring: Wiring, known: Mapping[str, Entry], problems: Problems) -> None:
     """One error for each unknown type, naming its layers."""
-    unknown: dict[str, list[Layer]] = defaultdict(list)
+    unknown: dict[str, list[Step]] = defaultdict(list)
     for step in wiring.steps:
         if step.layer.type not in known:
-            unknown[step.layer.type].append(step.layer)
-    for kind, layers in unknown.items():
+            unknown[step.layer.type].append(step)
+    for steps in unknown.values():
+        layers = [step.layer for step in steps]
+        made = [value.blob for value in steps[0].bottoms if value not in wiring.inputs]
         names = ", ".join(layer.name for layer in layers[:5])
         more = f" and {len(layers) - 5} more" if len(layers) > 5 else ""
-        what, remedy = refusal(layers[0], known)
+        what, remedy = refusal(layers[0], made, known)
         problems.add(
             UnsupportedError(
                 f"{what} (layer{'s' if len(layers) > 1 else ''} {names}{more})", remedy=remedy

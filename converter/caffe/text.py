@@ -12,19 +12,24 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from google.protobuf import text_format
+from google.protobuf import text_encoding, text_format
 
 from demitasse.converter.caffe import sniff
 from demitasse.errors import ParseError
 
 MAX_DEPTH = 64  # real nets nest five deep; protobuf itself gives up at 100
 
+_QUOTES = ("'", '"')
 _CLOSING = {"{": "}", "<": ">"}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _WORD = re.compile(r"[A-Za-z0-9_.+-]+\Z")
-_INTEGER = re.compile(r"[+-]?(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)\Z")
-_REAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[fF]?\Z")
-_SPECIAL = re.compile(r"([+-]?)(inf|infinity|nan)f?\Z", re.IGNORECASE)
+_INTEGER = re.compile(r"-?(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)\Z")
+_LONGEST = 80  # characters of an integer; Python itself refuses thousands
+_REAL = re.compile(r"-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[fF]?\Z")
+_SPECIAL = re.compile(r"(-?)(inf|infinity|nan)f?\Z", re.IGNORECASE)
+_ESCAPES = re.compile(
+    r"\\(?:[abfnrtv\\'\"?]|[0-7]|[xX][0-9a-fA-F]|u[0-9a-fA-F]{4}|U00[01][0-9a-fA-F]{5})|[^\\]"
+)
 _BOOLEANS = {
     **dict.fromkeys(("true", "True", "t", "1"), True),
     **dict.fromkeys(("false", "False", "f", "0"), False),
@@ -70,12 +75,19 @@ class Field:
         raise self._wrong("a message in braces")
 
     def string(self) -> str:
-        return self._word("a string")
+        word = self._word("a string")
+        if not self.quoted:
+            raise self._wrong("a string in quotes")
+        return word
+
+    def word(self) -> str:
+        """A name, in quotes or not."""
+        return self._word("a name")
 
     def integer(self) -> int:
         word = self._word("an integer")
-        if _INTEGER.match(word) and not self.quoted:
-            digits = word.lstrip("+-")
+        if _INTEGER.match(word) and len(word) <= _LONGEST and not self.quoted:
+            digits = word.lstrip("-")
             octal = len(digits) > 1 and digits.isdigit() and digits[0] == "0"
             value = int(digits, 8) if octal else int(digits, 0)
             if value < 2**63:
@@ -89,8 +101,6 @@ class Field:
                 return float(word.rstrip("fF"))
             if special := _SPECIAL.match(word):
                 return float(special[1] + special[2])
-            if _INTEGER.match(word):
-                return float(self.integer())
         raise self._wrong("a number")
 
     def boolean(self) -> bool:
@@ -101,10 +111,10 @@ class Field:
 
     def symbol(self, values: Mapping[str, int]) -> str:
         """An enum's name, given by name or by number."""
-        word = self._word("a name")
-        if word in values:
+        word = self.word()
+        if word in values and not self.quoted:
             return word
-        if _INTEGER.match(word):
+        if _INTEGER.match(word) and not self.quoted:
             number = self.integer()
             for name, value in values.items():
                 if value == number:
@@ -117,7 +127,10 @@ class Field:
         return self.value
 
     def _wrong(self, wanted: str) -> ParseError:
-        found = "a message" if isinstance(self.value, Message) else repr(_short(self.value))
+        if isinstance(self.value, Message):
+            found = "a message"
+        else:
+            found = f'"{_short(self.value)}"' if self.quoted else repr(_short(self.value))
         return ParseError(f"{self.name} should be {wanted}, found {found}", line=self.line)
 
 
@@ -212,7 +225,7 @@ class _Parser:
         token = self.tokens.token
         if token in _CLOSING:
             return Field(name, self.message(line, depth + 1), line)
-        if token[:1] in ("'", '"'):
+        if token[:1] in _QUOTES:
             return Field(name, self.string(), line, quoted=True)
         if token == "-":  # protobuf allows space between the sign and the number
             self.tokens.NextToken()
@@ -239,15 +252,27 @@ class _Parser:
         return Message(tuple(fields), line)
 
     def string(self) -> str:
-        line = self.lines.drawn
+        """Adjacent strings are one."""
+        line, data = self.lines.drawn, b""
         try:
-            return str(self.tokens.ConsumeString())
-        except (text_format.ParseError, ValueError):
+            while self.tokens.token[:1] in _QUOTES:
+                data += self.literal()
+            return data.decode()
+        except ValueError:
             raise ParseError(f"bad string {_short(self.tokens.token)}", line=line) from None
+
+    def literal(self) -> bytes:
+        token = self.tokens.token
+        if len(token) < 2 or token[-1] != token[0] or _ESCAPES.sub("", token[1:-1]):
+            raise ValueError
+        self.tokens.NextToken()
+        return text_encoding.CUnescape(token[1:-1])
 
     def error(self, wanted: str) -> ParseError:
         found = repr(_short(self.tokens.token)) if self.tokens.token else "the end of the file"
-        return ParseError(f"expected {wanted}, found {found}", line=self.lines.drawn)
+        quote = "is a quote missing before it?" if self.tokens.token[:1] in _QUOTES else None
+        message = f"expected {wanted}, found {found}"
+        return ParseError(message, line=self.lines.drawn, remedy=quote)
 
 
 def _short(text: str) -> str:

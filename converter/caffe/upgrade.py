@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from demitasse.converter.caffe.problems import Problems
 from demitasse.converter.caffe.text import Field, Message
-from demitasse.errors import ParseError
+from demitasse.errors import ParseError, ShapeError
 
 # V1LayerParameter.LayerType, by number; V2's names
 V1_TYPES = {
@@ -135,11 +135,14 @@ def upgrade(net: Message, problems: Problems) -> list[Layer]:
     """The net's layers as V2, an Input layer in front where the text has top-level inputs."""
     layers: list[Layer] = []
     if net.all("input"):
-        layers.append(_input_layer(net))
+        layers.append(_input_layer(net, problems))
     old, new = net.all("layers"), net.all("layer")
     if old and new:
-        problems.remark(
-            "the text has both 'layers' and 'layer'; 'layer' is ignored, as in Caffe",
+        problems.add(
+            ParseError(
+                "has both 'layers' and 'layer', the forms of two generations",
+                remedy="write all of them as 'layer'",
+            ),
             line=new[0].line,
         )
     for field in old or new:
@@ -150,6 +153,9 @@ def upgrade(net: Message, problems: Problems) -> list[Layer]:
 
 
 def _layer(message: Message) -> Layer:
+    for name in ("name", "type", "phase"):
+        if len(fields := message.all(name)) > 1:
+            raise ParseError(f"{name} is given twice", line=fields[1].line)
     return Layer(
         name=_string(message, "name"),
         type=_string(message, "type"),
@@ -165,12 +171,20 @@ def _string(message: Message, name: str) -> str:
     return "" if field is None else field.string()
 
 
-def _input_layer(net: Message) -> Layer:
-    """`input`, with `input_shape` (one each) or `input_dim` (four each)."""
+def _input_layer(net: Message, problems: Problems) -> Layer:
+    """`input`, with `input_shape` (one each) or `input_dim` (four each). What is left over is
+    ignored, as in Caffe; too little is a problem."""
     inputs = net.all("input")
     line = inputs[0].line
-    shapes = net.all("input_shape")
-    dims = net.all("input_dim")
+    shapes, dims = net.all("input_shape"), net.all("input_dim")
+    given = len(shapes) if shapes else len(dims) // 4
+    if (shapes or dims) and given < len({field.string() for field in inputs}):
+        error = ShapeError(
+            f"{len(inputs)} inputs, but shapes for {given}",
+            remedy="give each an input_shape, or four input_dim",
+        )
+        problems.add(error, "input", (shapes or dims)[0].line)
+        shapes = dims = []
     if dims and not shapes:
         grouped = [dims[i : i + 4] for i in range(0, len(dims), 4)]
         shapes = [
@@ -181,11 +195,12 @@ def _input_layer(net: Message) -> Layer:
             )
             for group in grouped
         ]
+    shapes = [replace(shape, name="shape") for shape in shapes[: len(inputs)]]
     fields = (
         Field("name", "input", line, quoted=True),
         Field("type", "Input", line, quoted=True),
         *(replace(field, name="top") for field in inputs),
-        Field("input_param", Message(tuple(replace(s, name="shape") for s in shapes), line), line),
+        Field("input_param", Message(tuple(shapes), line), line),
     )
     return _layer(Message(fields, line))
 
@@ -197,12 +212,23 @@ def _from_v1(message: Message) -> Message:
     fields = []
     for field in message.fields:
         if field.name == "type":
-            field = replace(field, value=v2_type(field.string()), quoted=True)
+            field = replace(field, value=_enum(field), quoted=True)
         elif field.name == "param":
             field = replace(field, value=Message((replace(field, name="name"),), field.line))
         if field.name not in V1_TRAINING:
             fields.append(field)
     return Message(tuple(fields), message.line)
+
+
+def _enum(field: Field) -> str:
+    """V2's name of a V1 layer's type. Raises ParseError for a string, which is V2's."""
+    if field.quoted:
+        raise ParseError(
+            f"a type in quotes, \"{field.value}\", in 'layers'",
+            line=field.line,
+            remedy="write 'layer', or the type as V1 does, e.g. CONVOLUTION",
+        )
+    return v2_type(field.word())
 
 
 def v2_type(word: str) -> str:
@@ -257,8 +283,9 @@ def _fold_padding(layers: Iterable[Layer], problems: Problems) -> list[Layer]:
 def _with_pad(layer: Layer, padding: Layer) -> Layer:
     amount = padding.param("padding_param") or Message()
     fields = tuple(f for f in amount.fields if f.name == "pad")
-    param = Field(
-        V0_PARAMS.get(layer.type, "padding_param"), Message(fields, padding.line), padding.line
-    )
-    message = Message((*layer.message.fields, param), layer.line)
+    name = V0_PARAMS.get(layer.type, "padding_param")
+    old = layer.param(name) or Message()
+    param = Field(name, Message((*old.fields, *fields), padding.line), padding.line)
+    others = (field for field in layer.message.fields if field.name != name)
+    message = Message((*others, param), layer.line)
     return replace(layer, bottoms=padding.bottoms, message=message)

@@ -58,7 +58,9 @@ def _convolution(context: Context, params: Params, groups: int, transposed: bool
         groups=groups,
     )
     if min(*op.stride, *op.dilation) < 1 or min(pad) < 0:
-        raise ParseError("stride and dilation must be positive, pad not negative")
+        raise ParseError(
+            f"stride {op.stride}, dilation {op.dilation} must be positive, pad {pad} not negative"
+        )
     if params.integer("axis", 1) != 1:
         raise UnsupportedError("a convolution along an axis other than 1 is not supported")
     params.ignore("engine", "force_nd_im2col")
@@ -108,6 +110,8 @@ def _pair(params: Params, both: str, vertical: str, horizontal: str, default: in
     if vertical in params or horizontal in params:
         if values:
             raise ParseError(f"has both {both} and {vertical}/{horizontal}", remedy="give only one")
+        if default and not (vertical in params and horizontal in params):
+            raise ParseError(f"has only one of {vertical} and {horizontal}", remedy="give both")
         return params.integer(vertical, default), params.integer(horizontal, default)
     return _spatial(both, values, default)
 

@@ -15,4 +15,7 @@ def eltwise(context: Context) -> None:
     params = context.params("eltwise_param")
     params.ignore("stable_prod_grad")
     kind = params.symbol("operation", OPERATIONS, "SUM").lower()
-    context.emit(Eltwise(kind, params.reals("coeff")))
+    coefficients = params.reals("coeff")
+    if kind == "max" and len(coefficients) == len(context.bottoms):
+        coefficients = ()  # Caffe checks their number and makes no use of them
+    context.emit(Eltwise(kind, coefficients))

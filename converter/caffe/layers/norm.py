@@ -19,6 +19,8 @@ REGIONS = {"ACROSS_CHANNELS": 0, "WITHIN_CHANNEL": 1}
 def batch_norm(context: Context) -> None:
     """Blobs: mean, variance, and the factor that both are divided by (0 makes both 0)."""
     context.expect()
+    if len(context.shape) < 2:
+        raise ShapeError(f"BatchNorm needs at least 2 axes, found shape {context.shape}")
     params = context.params("batch_norm_param")
     params.ignore("moving_average_fraction", "engine")
     if not params.boolean("use_global_stats", context.phase == "TEST"):

@@ -29,7 +29,9 @@ def pooling(context: Context) -> None:
     if global_pooling and (pads != (0, 0) or stride != (1, 1)):
         raise ParseError("global_pooling needs pad 0 and stride 1")
     if min(*kernel, *stride) < 1 or min(pads) < 0:
-        raise ParseError("kernel and stride must be positive, pad not negative")
+        raise ParseError(
+            f"kernel {kernel} and stride {stride} must be positive, pad {pads} not negative"
+        )
     params.ignore("engine")
     fields = (kernel, stride, pads, _rounds_up(params), global_pooling)
     kind = "max" if method == "MAX" else "average"
@@ -63,6 +65,8 @@ def _pair(params: Params, both: str, default: int) -> Pair:
     if vertical in params or horizontal in params:
         if both in params:
             raise ParseError(f"has both {both} and {vertical}/{horizontal}", remedy="give only one")
+        if not (vertical in params and horizontal in params):
+            raise ParseError(f"has only one of {vertical} and {horizontal}", remedy="give both")
         return params.integer(vertical, default), params.integer(horizontal, default)
     value = params.integer(both, default)
     return value, value

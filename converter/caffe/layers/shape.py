@@ -53,6 +53,7 @@ def _axis(context: Context, params: Params, legacy: str) -> int:
 @caffe_layer("Split")
 def split(context: Context) -> None:
     context.expect(tops=MANY)
+    context.refuse_in_place()
     context.emit(Identity(len(context.tops)))
 
 
@@ -71,13 +72,21 @@ def dropout(context: Context) -> None:
 @caffe_layer("Flatten")
 def flatten(context: Context) -> None:
     context.expect()
+    context.refuse_in_place()
     params = context.params("flatten_param")
-    context.emit(Flatten(params.integer("axis", 1), params.integer("end_axis", -1)))
+    rank = len(context.shape)
+    axis = canonical_axis(params.integer("axis", 1), rank)
+    end = canonical_axis(params.integer("end_axis", -1), rank)
+    if end == axis - 1:  # no axes become one of size 1
+        context.emit(Reshape((1,), axis, 0))
+    else:
+        context.emit(Flatten(axis, end))
 
 
 @caffe_layer("Reshape")
 def reshape(context: Context) -> None:
     context.expect()
+    context.refuse_in_place()
     params = context.params("reshape_param")
     dims = params.part("shape").integers("dim")
     context.emit(Reshape(dims, params.integer("axis", 0), params.integer("num_axes", -1)))
@@ -115,4 +124,7 @@ def permute(context: Context) -> None:
 def crop(context: Context) -> None:
     context.expect(bottoms=2)
     params = context.params("crop_param")
-    context.emit(Crop(params.integer("axis", 2), params.integers("offset")))
+    offsets = params.integers("offset")
+    if offsets and min(offsets) < 0:
+        raise ParseError(f"offset {min(offsets)} must not be negative")
+    context.emit(Crop(params.integer("axis", 2), offsets))

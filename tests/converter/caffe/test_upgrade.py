@@ -83,8 +83,8 @@ def test_v1_types_and_shared_weights(load) -> None:
 
 def test_both_generations_in_one_text(load) -> None:
     text = V1 + 'layer { name: "r" type: "ReLU" bottom: "y" top: "r" }'
-    with pytest.warns(match="'layer' is ignored"):
-        assert "r" not in load(text).tensors
+    with pytest.raises(ParseError, match="has both 'layers' and 'layer'"):
+        load(text)
 
 
 def net(*layers: str) -> str:

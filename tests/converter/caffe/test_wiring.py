@@ -19,7 +19,7 @@ def test_in_place_chain(load) -> None:
     graph = load(
         INPUT
         + layer("conv1", "TanH", "data", "conv1")
-        + layer("bn", "AbsVal", "conv1", "conv1")
+        + layer("bn", "Sigmoid", "conv1", "conv1")
         + layer("relu1", "ReLU", "conv1", "conv1")
         + layer("next", "TanH", "conv1", "y")
     )
