@@ -32,13 +32,19 @@ from demitasse.converter.ops import (
     InnerProduct,
     Log,
     Lrn,
+    Lstm,
     Mish,
+    Mvn,
+    Normalize,
     Permute,
     Pool2d,
+    PoolMask,
     Power,
     PRelu,
     Relu,
     Reshape,
+    Resize,
+    Rnn,
     Scale,
     Sigmoid,
     Slice,
@@ -46,6 +52,7 @@ from demitasse.converter.ops import (
     Swish,
     Tanh,
     Threshold,
+    Unpool,
 )
 from demitasse.converter.passes import optimize
 
@@ -165,6 +172,43 @@ def softmax(b: Builder, draw: Draw) -> str:
     return b.add(Softmax(draw(st.integers(1, 3))), image(b, draw))
 
 
+def normalized(b: Builder, draw: Draw) -> str:
+    x = image(b, draw)
+    across = draw(st.booleans())
+    if draw(st.booleans()):
+        return b.add(Mvn(draw(st.booleans()), across, draw(st.sampled_from([1e-9, 0.5]))), x)
+    scale = b.random(b.tensors[x].shape[1] if draw(st.booleans()) else 1, low=-9, high=9)
+    return b.add(Normalize(across, draw(st.sampled_from([1e-10, 0.1]))), x, scale=scale)
+
+
+def resized(b: Builder, draw: Draw) -> str:
+    x = image(b, draw)
+    rule, crop = draw(st.sampled_from(["align_corners", "half_pixel"])), (draw(small), 0)
+    if draw(st.booleans()):
+        return b.add(Resize(zoom=draw(small), shrink=draw(small), crop=crop, rule=rule), x)
+    return b.add(Resize((draw(st.integers(1, 12)), draw(st.integers(1, 12))), rule=rule), x)
+
+
+def unpooled(b: Builder, draw: Draw) -> str:
+    x = b.add(draw(st.sampled_from([Relu(), Sigmoid()])), image(b, draw))
+    window = (draw(small), draw(small)), (draw(small), draw(small))
+    mask = b.add(PoolMask(*window), x)
+    y = b.add(Relu(0.5), b.add(Pool2d("max", *window), x))
+    return b.add(Unpool(b.tensors[x].shape[2:]), y, mask)
+
+
+def recurrent(b: Builder, draw: Draw) -> str:
+    kind, static = draw(st.sampled_from([Lstm, Rnn])), draw(st.booleans())
+    steps, streams = draw(st.integers(1, 4)), draw(small)
+    op = kind(draw(st.integers(1, 9)), static, draw(st.sampled_from([0, steps])))
+    states = op.states() if op.expose else 0
+    shapes = [(steps, streams, draw(st.integers(1, 9))), (steps, streams), (streams, 3)]
+    shapes = shapes[: 2 + static] + [(1, streams, op.channels)] * states
+    inputs = [b.add(Clip(0, 1), b.input(f"x{i}", *shape)) for i, shape in enumerate(shapes)]
+    sizes = op.matrices([*shapes, (1, 1)]).items()
+    return b.add(op, *inputs, **{key: b.random(*shape) for key, shape in sizes})
+
+
 def moves(b: Builder, draw: Draw) -> str:
     """Everything that only moves values, between two layers that compute."""
     x = b.add(Relu(), image(b, draw, 4))
@@ -188,6 +232,7 @@ def constant(b: Builder, draw: Draw) -> str:
 KINDS = (
     *(convolution, deconvolution, inner_product, pooling, eltwise),
     *(function, per_channel, lrn, softmax, moves, constant),
+    *(normalized, resized, unpooled, recurrent),
 )
 FEEDS = ("random", "low", "high", "zero", "wide", "special")
 

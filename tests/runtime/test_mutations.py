@@ -25,14 +25,21 @@ from demitasse.converter.ops import (
     Eltwise,
     InnerProduct,
     Lrn,
+    Lstm,
+    Mvn,
+    Normalize,
     Pool2d,
+    PoolMask,
     PRelu,
     PsRoiPool,
     Relu,
+    Resize,
+    Rnn,
     RoiPool,
     Scale,
     Sigmoid,
     Softmax,
+    Unpool,
     YoloOutput,
 )
 from demitasse.converter.passes import optimize
@@ -111,6 +118,32 @@ def detections() -> Builder:
     return net
 
 
+def upsampled() -> Builder:
+    """Masks and back, resizing, and the normalizations of whole axes."""
+    net = Builder(4)
+    x = net.add(Relu(), net.input("data", 1, 9, 6, 8))
+    mask = net.add(PoolMask((2, 3), (2, 2), (1, 1)), x)
+    least = net.add(Pool2d("max", (2, 3), (2, 2), (1, 1)), x)
+    back = net.add(Unpool((6, 8)), net.add(Relu(0.5), least), mask)
+    larger = net.add(Resize(zoom=2, crop=(1, 0)), back)
+    smaller = net.add(Resize((5, 3), rule="half_pixel"), larger)
+    normed = net.add(Normalize(False), smaller, scale=net.random(9))
+    net.add(Normalize(True), net.add(Mvn(), normed), scale=net.random(1))
+    net.add(Mvn(True, True), back)
+    return net
+
+
+def recurrent() -> Builder:
+    """LSTM and RNN, with everything and with nothing."""
+    net = Builder(5)
+    shapes = ((3, 2, 5), (3, 2), (2, 4), (1, 2, 7), (1, 2, 7))
+    inputs = [net.input(f"x{i}", *shape) for i, shape in enumerate(shapes)]
+    for op, count in ((Lstm(7, True, 3), 5), (Rnn(7, True, 3), 4), (Lstm(3), 2), (Rnn(11), 2)):
+        sizes = op.matrices([*shapes, (1, 1)]).items()
+        net.add(op, *inputs[:count], **{key: net.random(*shape) for key, shape in sizes})
+    return net
+
+
 def converted(net: Builder) -> list[bytes]:
     """A network as float32, int8 and int16."""
     graph = optimize(net.graph())
@@ -180,7 +213,9 @@ def test_mutants_of_every_record(harness: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kernels", ["generic", "fastest"])
-@pytest.mark.parametrize("net", [convolutions, others, detections], ids=lambda net: net.__name__)
+@pytest.mark.parametrize(
+    "net", [convolutions, others, detections, upsampled, recurrent], ids=lambda net: net.__name__
+)
 def test_mutants_of_networks(harness: Path, tmp_path: Path, net, kernels: str) -> None:
     models = converted(net())
     if kernels == "fastest":
