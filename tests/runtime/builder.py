@@ -26,6 +26,7 @@ class Tensor:
     name: str | None = None
     after: int = 0
     strides: tuple[int, ...] | None = None
+    count: int = 0
 
     def pack(self, name: int) -> bytes:
         code, item = DTYPES[self.dtype]
@@ -37,7 +38,7 @@ class Tensor:
             *(*self.shape, *[1] * (6 - rank)),
             *(*strides, *[0] * (6 - rank)),
             np.float32(1.0 / np.float64(np.float32(self.scale))),
-            *(name, self.after, 0),
+            *(name, self.after, self.count),
         )
 
 
