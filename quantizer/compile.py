@@ -29,7 +29,7 @@ from demitasse.quantizer.quantize import quantize
 from demitasse.quantizer.repair import is_equalized
 from demitasse.quantizer.scoring import Score
 from demitasse.quantizer.table import ScaleTable, build_table, to_text
-from demitasse.quantizer.table_files import complete_table, open_table
+from demitasse.quantizer.table_files import complete_table
 from demitasse.runtime.model import Model
 
 PRECISIONS = ("int8", "int16", "fp32")
@@ -99,7 +99,7 @@ def compile(
     path, preprocess = Path(path), preprocess or Preprocess()
     check_weights(graph)
     if isinstance(table, str | os.PathLike):
-        table = complete_table(open_table(Path(table), graph), graph, data, preprocess, quiet)
+        table = complete_table(Path(table), graph, data, preprocess, quiet)
     _check(path, precision, data, table, budget)
     if table is not None:
         equalized = is_equalized(table.tensors)

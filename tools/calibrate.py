@@ -4,7 +4,7 @@
     demitasse calibrate deploy.prototxt net.caffemodel --data images/ --shard 2/8 -o part2.dstat
 
 A .dstat holds statistics: `threshold` makes a table of it by any method, `merge` puts shards
-together. With a .dtable (or .table, ncnn's) as output the table is made at once.
+together. With a .dtable (or another tool's table) as output the table is made at once.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from argparse import ArgumentParser, Namespace
 from demitasse.converter.summary import summarise_graph
 from demitasse.quantizer.calibrate import parse_shard
 from demitasse.quantizer.files import check_folder
+from demitasse.quantizer.foreign import FORMATS
 from demitasse.quantizer.measure import measure
 from demitasse.quantizer.statistics import save
 from demitasse.tools import options as shared
@@ -25,7 +26,7 @@ from demitasse.tools.threshold import table_answer
 
 def declare(parser: ArgumentParser) -> None:
     shared.caffe(parser)
-    shared.written(parser, "statistics (.dstat), or a table: .dtable, .table (ncnn)")
+    shared.written(parser, f"statistics (.dstat), or a table: .dtable, {shared.FOREIGN}")
     shared.data(parser)
     shared.sampling(parser)
     parser.add_argument(
@@ -46,7 +47,7 @@ def command(options: Namespace) -> Answer:
         samples=options.samples,
         shard=parse_shard(options.shard),
         workers=options.workers,
-        equalized=options.equalized and options.out.suffix != ".table",
+        equalized=options.equalized and options.out.suffix not in FORMATS,
         quiet=shared.is_quiet(options),
     )
     if options.out.suffix != ".dstat":

@@ -17,12 +17,14 @@ from demitasse.converter.graph import Graph, Shape
 from demitasse.errors import DataError
 from demitasse.protos.dialect import DIALECTS
 from demitasse.quantizer.calibrate import DEFAULT_COUNT
+from demitasse.quantizer.foreign import FORMATS
 from demitasse.quantizer.preprocess import Preprocess, make_preprocess
 from demitasse.quantizer.thresholds import DEFAULT_METHOD, METHODS
 from demitasse.quantizer.transform import read_transform
 
 T = TypeVar("T")
 
+FOREIGN = ", ".join(f"{ending} ({each.tool})" for ending, each in FORMATS.items())
 DATA_HELP = "folder of images, list file, .npy, .npz[:key] or IDX file (.gz too)"
 
 

@@ -3,7 +3,8 @@
     demitasse quantize deploy.prototxt net.caffemodel --table net.dtable -o net.demi
 
 The table may be edited by hand. With --data the result is compared with float on all of it.
-ncnn's table knows only what convolutions read: the other scales are measured on --data.
+Other tools' tables may lack some scales (ncnn knows only what convolutions read): those are
+measured on --data.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from demitasse.quantizer import compile as pipeline
-from demitasse.quantizer.table_files import complete_table, open_table
+from demitasse.quantizer.table_files import complete_table
 from demitasse.tools import options as shared
 from demitasse.tools import report
 from demitasse.tools.answer import Answer
@@ -21,7 +22,7 @@ from demitasse.tools.answer import Answer
 def declare(parser: ArgumentParser) -> None:
     shared.caffe(parser)
     parser.add_argument(
-        "--table", metavar="FILE", type=Path, required=True, help=".dtable, or ncnn's .table"
+        "--table", metavar="FILE", type=Path, required=True, help=f".dtable, or {shared.FOREIGN}"
     )
     shared.written(parser, "the model")
     shared.data(parser, required=False)
@@ -33,11 +34,7 @@ def declare(parser: ArgumentParser) -> None:
 def command(options: Namespace) -> Answer:
     graph, preprocess = shared.graph(options), shared.preprocess(options)
     table = complete_table(
-        open_table(options.table, graph),
-        graph,
-        options.data,
-        preprocess.value,
-        shared.is_quiet(options),
+        options.table, graph, options.data, preprocess.value, shared.is_quiet(options)
     )
     info = pipeline.compile(
         graph,

@@ -3,7 +3,7 @@
     demitasse threshold net.dstat --method kl -o net.dtable
     demitasse threshold net.dstat deploy.prototxt net.caffemodel --symmetric -o net.table
 
-A table for ncnn (.table) holds scales of the weights too, so it needs the network.
+A table for another tool goes by the network's names and weights, so it needs the network.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ from demitasse.tools.table import facts, plural, table
 
 def declare(parser: ArgumentParser) -> None:
     parser.add_argument("statistics", type=Path, help="a .dstat of `demitasse calibrate`")
-    parser.add_argument("prototxt", type=Path, nargs="?", help="the network's text (for ncnn)")
+    parser.add_argument(
+        "prototxt", type=Path, nargs="?", help="the network's text (for other tools)"
+    )
     parser.add_argument("caffemodel", type=Path, nargs="?", help="its weights")
-    shared.written(parser, "the table: .dtable, or .table (ncnn)")
+    shared.written(parser, f"the table: .dtable, or {shared.FOREIGN}")
     shared.scheme(parser)
     shared.reading(parser)
 

@@ -9,7 +9,7 @@ from demitasse.converter.graph import Graph, Node, Tensor
 from demitasse.converter.ops.activation import Relu
 from demitasse.converter.ops.conv import Conv2d, InnerProduct
 from demitasse.errors import DataError
-from demitasse.quantizer.ncnn_table import from_ncnn, read_ncnn, to_ncnn, write_ncnn
+from demitasse.quantizer.foreign.ncnn import from_ncnn, read, to_ncnn, write
 from demitasse.quantizer.table import ScaleTable, TensorScale
 
 
@@ -63,8 +63,8 @@ def test_weight_scales_of_the_table_win_over_the_weights() -> None:
 
 
 def test_round_trip(tmp_path: Path) -> None:
-    write_ncnn(table(), network(), tmp_path / "x.table")
-    again = read_ncnn(tmp_path / "x.table", network())
+    write(table(), network(), tmp_path / "x.table")
+    again = read(tmp_path / "x.table", network())
     assert again.tensors == table().tensors
     assert again.weights["conv1"] == (float(np.float32(1 / 127)), 1.0)
     assert len(again.weights["grouped"]) == 4
@@ -129,7 +129,7 @@ def test_bad_tables_name_the_line(tmp_path: Path, text: str, message: str) -> No
     path = tmp_path / "x.table"
     path.write_text(text)
     with pytest.raises(DataError) as caught:
-        read_ncnn(path, network())
+        read(path, network())
     assert message in str(caught.value)
     assert str(caught.value).startswith(str(path))
 
@@ -137,4 +137,4 @@ def test_bad_tables_name_the_line(tmp_path: Path, text: str, message: str) -> No
 def test_a_binary_file_is_no_table(tmp_path: Path) -> None:
     (tmp_path / "x.table").write_bytes(b"\xff\xfe")
     with pytest.raises(DataError, match="not text"):
-        read_ncnn(tmp_path / "x.table", network())
+        read(tmp_path / "x.table", network())

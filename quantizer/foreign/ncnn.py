@@ -20,34 +20,26 @@ from demitasse.converter.files import write_whole
 from demitasse.converter.graph import Graph, Node
 from demitasse.converter.ops.conv import Conv2d, InnerProduct
 from demitasse.errors import DataError
-from demitasse.quantizer.files import read_file
-from demitasse.quantizer.table import ScaleTable, TensorScale, float32
+from demitasse.quantizer.foreign.base import LEVELS, read_text, require_symmetric, symmetric
+from demitasse.quantizer.table import ScaleTable, float32
 
-LEVELS = 127
 WEIGHTS = "_param_0"
 MAX_KEY = 255
 
 
-def write_ncnn(table: ScaleTable, graph: Graph, path: Path) -> None:
+def write(table: ScaleTable, graph: Graph, path: Path) -> None:
     """Write the table of a folded graph."""
     write_whole(path, [to_ncnn(table, graph).encode()])
 
 
-def read_ncnn(path: Path, graph: Graph) -> ScaleTable:
+def read(path: Path, graph: Graph) -> ScaleTable:
     """Read a table for a folded graph."""
-    try:
-        text = read_file(path).decode()
-    except UnicodeDecodeError:
-        raise DataError("is no ncnn table (not text)", file=path) from None
-    return from_ncnn(text, graph, path)
+    return from_ncnn(read_text(path, "ncnn table"), graph, path)
 
 
 def to_ncnn(table: ScaleTable, graph: Graph) -> str:
     """The text for ncnn. DataError unless the table is symmetric INT8, all that ncnn knows."""
-    if table.precision != "int8" or any(t.zero_point for t in table.tensors.values()):
-        raise DataError(
-            "an ncnn table holds symmetric INT8 scales only", remedy="calibrate with --symmetric"
-        )
+    require_symmetric(table, "an ncnn table")
     nodes = list(_weighted(graph))
     weights = [_line(n.name + WEIGHTS, _weight_multipliers(n, table)) for n in nodes]
     inputs = [_line(n.name, [1.0 / table.tensor(n.inputs[0]).scale]) for n in nodes]
@@ -66,7 +58,7 @@ def from_ncnn(text: str, graph: Graph, path: Path | None = None) -> ScaleTable:
         if scales.setdefault(tensor, scale) != scale:
             found.warnings.append(f"tensor '{tensor}': its readers differ; the widest range counts")
             scales[tensor] = max(scales[tensor], scale)
-    tensors = {name: _symmetric(scale) for name, scale in sorted(scales.items())}
+    tensors = {name: symmetric(scale) for name, scale in sorted(scales.items())}
     warnings = tuple(found.warnings)
     return ScaleTable("int8", True, "ncnn", "", tensors, found.weights, warnings=warnings)
 
@@ -105,11 +97,6 @@ def _line(key: str, values: list[float]) -> str:
             remedy="use a .dtable",
         )
     return " ".join([key, *numbers]) + " \n"
-
-
-def _symmetric(scale: float) -> TensorScale:
-    edge = float32(scale * LEVELS)
-    return TensorScale(scale, 0, -edge, edge, -edge, edge)
 
 
 @dataclass
