@@ -137,9 +137,9 @@ def read_caffe(
         with problems.collect():
             select(wiring, [outputs] if isinstance(outputs, str) else outputs)
     _refuse_unknown_types(wiring, known, problems)
-    shapes = _input_shapes(wiring, input_shapes or {}, problems)
     weights = path if network.binary else None if caffemodel is None else Path(caffemodel)
     store = Store([] if weights is None else read_weights(weights))
+    shapes = _input_shapes(wiring, input_shapes or {}, store, problems)
     builder = Builder(
         known, store, Options(phase, network.dialect, weights, random_weights), problems
     )
@@ -218,7 +218,7 @@ def _refuse_unknown_types(wiring: Wiring, known: Mapping[str, Entry], problems: 
 
 
 def _input_shapes(
-    wiring: Wiring, given: Mapping[str, Iterable[int]], problems: Problems
+    wiring: Wiring, given: Mapping[str, Iterable[int]], store: Store, problems: Problems
 ) -> dict[str, Shape]:
     """The shape of each input: the user's, else the text's."""
     shapes: dict[str, Shape] = {}
@@ -236,7 +236,7 @@ def _input_shapes(
         shape = tuple(map(int, given[value.blob])) if value.blob in given else written
         if shape is None:
             if not problems.blames(value.maker):
-                problems.add(_missing_shape(value))
+                problems.add(_missing_shape(value, _channels(value, wiring, store)))
         elif not 0 < len(shape) <= MAX_AXES or min(shape) < 1 or count(shape) > MAX_COUNT:
             problems.add(ShapeError(f"input '{value.blob}' cannot have shape {shape}"))
         else:
@@ -244,13 +244,22 @@ def _input_shapes(
     return shapes
 
 
-def _missing_shape(value: Value) -> ShapeError:
+def _channels(value: Value, wiring: Wiring, store: Store) -> int:
+    """As many as the input's first convolution has weights for; 3 where nothing tells."""
+    for step in wiring.steps:
+        if value in step.bottoms and step.layer.type == "Convolution":
+            shape = store.shape(step.layer.name)
+            return shape[1] if len(shape) == 4 else 3
+    return 3
+
+
+def _missing_shape(value: Value, channels: int) -> ShapeError:
     crop = value.source.crop_size if value.source else 0
     size = f"{crop},{crop}" if crop else "H,W"
     return ShapeError(
         f"input '{value.blob}' has no shape",
         layer=value.maker,
-        remedy=f"give it with --input-shape {value.blob}=1,3,{size}",
+        remedy=f"give it with --input-shape {value.blob}=1,{channels},{size}",
     )
 
 

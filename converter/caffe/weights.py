@@ -53,6 +53,11 @@ class Store:
         """Whether the file has a layer of this name with blobs."""
         return name in self._layers
 
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of the first blob that the file has for this name; () where it has none."""
+        found = self._layers.get(name)
+        return found[0].arrays[0].shape if found else ()
+
     def similar(self, name: str) -> str | None:
         """A name in the file that looks like this one."""
         return next(iter(get_close_matches(name, self._layers, 1, 0.8)), None)

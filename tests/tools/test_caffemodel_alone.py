@@ -66,6 +66,6 @@ def test_inspect(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_what_is_missing_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["convert", "net.caffemodel", "--to", "demi", "-o", "net.demi"]) == 2
     told = capsys.readouterr().err
-    assert "input 'data' has no shape; give it with --input-shape data=1,3,8,8" in told
+    assert "input 'data' has no shape; give it with --input-shape data=1,1,8,8" in told
     assert main(["inspect", "net.caffemodel", "--dialect", "caffe3"]) == 2
     assert "invalid choice: 'caffe3' (choose from 'bvlc', 'ssd'" in capsys.readouterr().err

@@ -154,6 +154,8 @@ def test_what_prepares_labels_goes(alone: Any) -> None:
 def test_a_missing_input_shape(alone: Any) -> None:
     with pytest.raises(ShapeError, match=r"caffemodel: layer 'd': input 'data' has no shape; give"):
         alone(TRAINING)
+    with pytest.raises(ShapeError, match=r"--input-shape data=1,2,H,W"):  # the kernel says so
+        alone('layer { name: "d" type: "Data" top: "data" }' + CONV)
 
 
 def test_rules_choose_where_a_file_has_both_phases(alone: Any) -> None:
