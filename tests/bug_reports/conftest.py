@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
-from support.written import Weights, load_text
-
-from demitasse.converter.graph import Graph
-
-Load = Callable[..., Graph]
+from support.written import Load, load_text
 
 
 @pytest.fixture
 def load(tmp_path: Path) -> Load:
-    """load(text, weights, **options)."""
-
-    def load_it(text: str | bytes, weights: Weights | bytes | None = None, **options: Any) -> Graph:
-        return load_text(tmp_path, text, weights, **options)
-
-    return load_it
+    """load(text, weights, **options): a network written in the test."""
+    return partial(load_text, tmp_path)

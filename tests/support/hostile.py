@@ -69,7 +69,7 @@ def nets(draw: st.DrawFn) -> str:
         tops = draw(st.sampled_from((own, own, own, own, [*own, f"c{i}"], bottoms[:1], [])))
         blobs += tops
         ports = [f'bottom: "{b}"' for b in bottoms] + [f'top: "{t}"' for t in tops]
-        made, real = st.lists(_param(kind), max_size=2), _real_params(kind).map(lambda x: [x])
+        made, real = st.lists(_param(kind), max_size=1), _real_params(kind).map(lambda x: [x])
         params = draw(st.one_of(made, real, real))
         more = draw(st.sampled_from(["", "", "", 'param { name: "w" }', "include { phase: TEST }"]))
         text.append(

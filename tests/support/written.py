@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from demitasse.converter.evaluate import evaluate
 from demitasse.converter.graph import Graph
 
 Weights = Mapping[str, Sequence[Any]]
+Load = Callable[..., Graph]  # load_text in a test's own folder
 
 
 def load_text(

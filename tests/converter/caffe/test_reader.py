@@ -240,7 +240,7 @@ def test_unknown_fields_are_said_once(load) -> None:
         "3: layer 'a': unknown field relu_param.fuse is ignored (and 1 more); "
         "it may change the result",
     ]
-    assert caught[0].filename == str(Path(__file__).with_name("conftest.py"))
+    assert Path(caught[0].filename).name == "written.py"  # that is who called load_caffe
 
 
 def test_strict_makes_them_errors(load) -> None:
