@@ -21,6 +21,7 @@ from demitasse.converter.ops import (
     Pool2d,
     Reshape,
     Resize,
+    Reverse,
     Slice,
     Unpool,
 )
@@ -28,7 +29,7 @@ from demitasse.errors import DataError
 from demitasse.quantizer.scheme import RANGES
 from demitasse.quantizer.table import ScaleTable
 
-LAYOUT = (Slice, Reshape, Flatten, Expand, Permute, Crop, Identity)
+LAYOUT = (Slice, Reshape, Flatten, Expand, Permute, Reverse, Crop, Identity)
 
 
 def moves_codes(op: Operator) -> bool:

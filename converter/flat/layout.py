@@ -58,7 +58,7 @@ def default_strides(shape: Shape) -> tuple[int, ...]:
 
 def dense_strides(shape: Shape) -> tuple[int, ...]:
     """Row-major strides in elements."""
-    return tuple(accumulate((1, *shape[:0:-1]), lambda a, b: a * b))[::-1]
+    return tuple(accumulate((1, *shape[:0:-1]), lambda a, b: a * b))[::-1] if shape else ()
 
 
 def assign(graph: Graph) -> dict[str, View]:

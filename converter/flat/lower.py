@@ -16,6 +16,7 @@ from demitasse.converter.flat.layout import (
 from demitasse.converter.flat.prepare import HIDDEN, counted, prepare
 from demitasse.converter.graph import Graph, Node, Quantization
 from demitasse.converter.ops import (
+    ArgMax,
     Bias,
     Concat,
     Constant,
@@ -25,8 +26,10 @@ from demitasse.converter.ops import (
     Dequantize,
     DetectionOutput,
     Eltwise,
+    Embed,
     Expand,
     Flatten,
+    Gather,
     InnerProduct,
     Lookup,
     Lrn,
@@ -39,6 +42,7 @@ from demitasse.converter.ops import (
     PRelu,
     PsRoiPool,
     Quantize,
+    Reduce,
     Rescale,
     Reshape,
     Resize,
@@ -212,6 +216,10 @@ OPCODES: dict[type, tuple[Opcode | dict[str, Opcode], bool]] = {
     Rnn: (Opcode.RNN, False),
     Quantize: (Opcode.QUANTIZE, False),
     Dequantize: (Opcode.DEQUANTIZE, False),
+    Gather: (Opcode.GATHER, False),
+    Embed: (Opcode.EMBED, False),
+    Reduce: (Opcode.REDUCE, False),
+    ArgMax: (Opcode.ARGMAX, False),
     DetectionOutput: (Opcode.DETECTION, False),
     YoloOutput: (Opcode.YOLO, False),
     RoiPool: (Opcode.ROI_POOL, True),

@@ -7,7 +7,16 @@ from dataclasses import replace
 import numpy as np
 
 from demitasse.converter.graph import Graph, Node, Tensor
-from demitasse.converter.ops import BatchNorm, Constant, Flatten, Identity, InnerProduct, Reshape
+from demitasse.converter.ops import (
+    BatchNorm,
+    Constant,
+    Flatten,
+    Gather,
+    Identity,
+    InnerProduct,
+    Reshape,
+    Reverse,
+)
 from demitasse.converter.ops.base import canonical_axis, count
 from demitasse.converter.passes.affine import affine_of, as_scale
 from demitasse.converter.passes.identity import drop_identities
@@ -18,7 +27,7 @@ HIDDEN = "%"  # names that start so never reach the user
 
 
 def prepare(graph: Graph) -> Graph:
-    """No Identity, BatchNorm or PriorBox; every InnerProduct flattens rank 2 or 4 from axis 1; an
+    """No Identity, BatchNorm, Reverse or PriorBox; every InnerProduct flattens rank 2 or 4 from axis 1; an
     output that has as many rows as a run finds has room for the most."""
     graph = _copy_passed_through(drop_identities(fix_sizes(graph)))
     tensors = dict(graph.tensors)
@@ -38,6 +47,9 @@ def prepare(graph: Graph) -> Graph:
             nodes.append(as_scale(graph, node, affine))
         elif isinstance(node.op, InnerProduct):
             nodes.extend(_inner_product(node, tensors, producers))
+        elif isinstance(node.op, Reverse):
+            indices = np.arange(shapes[0][node.op.axis])[::-1].astype(np.int32)
+            nodes.append(replace(node, op=Gather(node.op.axis), weights={"indices": indices}))
         elif isinstance(node.op, Identity):  # a second output of the same value
             nodes.append(replace(node, op=Reshape(tensors[node.outputs[0]].shape)))
         else:

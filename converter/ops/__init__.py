@@ -25,10 +25,12 @@ from demitasse.converter.ops.constant import Constant
 from demitasse.converter.ops.conv import Conv2d, Deconv2d, InnerProduct
 from demitasse.converter.ops.detection import DetectionOutput, PriorBox, YoloOutput
 from demitasse.converter.ops.eltwise import Eltwise
+from demitasse.converter.ops.gather import Embed, Gather, Reverse
 from demitasse.converter.ops.norm import BatchNorm, Bias, Lrn, Mvn, Normalize, Scale, Softmax
 from demitasse.converter.ops.pool import Pool2d, PoolMask, Unpool
 from demitasse.converter.ops.quantization import Dequantize, Lookup, Quantize, Rescale
 from demitasse.converter.ops.recurrent import Lstm, Rnn
+from demitasse.converter.ops.reduce import ArgMax, Reduce
 from demitasse.converter.ops.resize import Resize
 from demitasse.converter.ops.roi import PsRoiPool, RoiPool
 from demitasse.converter.ops.shape import (
@@ -45,6 +47,7 @@ from demitasse.converter.ops.shape import (
 __all__ = [
     "Abs",
     "Activation",
+    "ArgMax",
     "BatchNorm",
     "Bias",
     "Bnll",
@@ -58,9 +61,11 @@ __all__ = [
     "DetectionOutput",
     "Eltwise",
     "Elu",
+    "Embed",
     "Exp",
     "Expand",
     "Flatten",
+    "Gather",
     "HardSigmoid",
     "HardSwish",
     "Identity",
@@ -81,10 +86,12 @@ __all__ = [
     "PriorBox",
     "PsRoiPool",
     "Quantize",
+    "Reduce",
     "Relu",
     "Rescale",
     "Reshape",
     "Resize",
+    "Reverse",
     "Rnn",
     "RoiPool",
     "Scale",

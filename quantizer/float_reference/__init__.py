@@ -13,9 +13,12 @@ import numpy as np
 
 from demitasse.converter.graph import Arrays
 from demitasse.converter.ops import (
+    ArgMax,
     Bias,
     DetectionOutput,
     Eltwise,
+    Embed,
+    Gather,
     Lrn,
     Lstm,
     Mvn,
@@ -24,6 +27,7 @@ from demitasse.converter.ops import (
     PoolMask,
     PRelu,
     PsRoiPool,
+    Reduce,
     Resize,
     Rnn,
     RoiPool,
@@ -35,6 +39,7 @@ from demitasse.converter.ops import (
 from demitasse.quantizer.float_reference.base import Inputs, exp, log
 from demitasse.quantizer.float_reference.detection import detect, roi_pool
 from demitasse.quantizer.float_reference.elementwise import UNARY, eltwise, prelu, scale, unary
+from demitasse.quantizer.float_reference.gather import pick, reduce
 from demitasse.quantizer.float_reference.norm import lrn, mvn, normalize, softmax
 from demitasse.quantizer.float_reference.pool import pool, pool_mask, unpool
 from demitasse.quantizer.float_reference.recurrent import lstm, rnn
@@ -55,6 +60,10 @@ RUNNERS: dict[type, Callable[[Any, Inputs, Arrays], np.ndarray]] = {
     Resize: resize,
     PoolMask: pool_mask,
     Unpool: unpool,
+    Gather: pick,
+    Embed: pick,
+    ArgMax: pick,
+    Reduce: reduce,
     Lstm: lstm,
     Rnn: rnn,
     DetectionOutput: detect,

@@ -21,6 +21,7 @@ from demitasse.converter.ops import (
     Eltwise,
     Elu,
     Exp,
+    Gather,
     HardSigmoid,
     HardSwish,
     InnerProduct,
@@ -32,6 +33,7 @@ from demitasse.converter.ops import (
     Pool2d,
     Power,
     PRelu,
+    Reduce,
     Relu,
     Rescale,
     Resize,
@@ -60,6 +62,7 @@ from demitasse.quantizer.integer.norm import (
     run_normalize,
 )
 from demitasse.quantizer.integer.pool import build_pool, run_pool
+from demitasse.quantizer.integer.reduce import build_reduce, run_gather, run_reduce
 from demitasse.quantizer.integer.resize import build_resize, run_resize, run_unpool
 
 # class of a float operator -> its integer nodes
@@ -84,6 +87,7 @@ BUILDERS: dict[type, Callable[[Site], Built | None]] = {
     Lrn: build_lrn,
     Normalize: build_normalize,
     Resize: build_resize,
+    Reduce: build_reduce,
 }
 
 # class of an integer operator -> its definition on stored values (int64 in and out)
@@ -99,6 +103,8 @@ RUNNERS: dict[type, Callable[[Call], np.ndarray]] = {
     Normalize: run_normalize,
     Resize: run_resize,
     Unpool: run_unpool,
+    Reduce: run_reduce,
+    Gather: run_gather,
 }
 
 __all__ = ["BUILDERS", "RUNNERS", "Built", "Call", "Site"]

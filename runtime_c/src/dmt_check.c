@@ -181,7 +181,7 @@ static dmt_status check_tensors(const dmt_model *model, dmt_where *where) {
     const uint8_t *record = dmt_record(model, DMT_TENS, i);
     uint32_t dtype = record[DMT_TENSOR_DTYPE], rank = record[DMT_TENSOR_RANK];
     uint32_t item = dmt_item(dtype);
-    if (dtype < DMT_F32 || dtype > DMT_S16 || rank < 1 || rank > DMT_MAX_RANK ||
+    if (dtype < DMT_F32 || dtype > DMT_S16 || rank > DMT_MAX_RANK ||
         !quantization_ok(record, dtype) || !shape_ok(record, rank, item, model->arena_size) ||
         !count_ok(record, rank, model->arena_size) ||
         !name_ok(model, dmt_u32(record + DMT_TENSOR_NAME)) ||

@@ -10,7 +10,7 @@ typedef struct {
 } row_walk;
 
 static row_walk first_row(const dmt_view *view) {
-  row_walk walk = {{0}, view->rank - 1, view->data};
+  row_walk walk = {{0}, view->rank > 0 ? view->rank - 1 : 0, view->data};
   return walk;
 }
 

@@ -11,6 +11,7 @@ from demitasse.converter.flat.parameters.constant import constant
 from demitasse.converter.flat.parameters.conv import convolution
 from demitasse.converter.flat.parameters.detection import detection, roi_pool, yolo
 from demitasse.converter.flat.parameters.elementwise import eltwise, lookup, rescale, scale, unary
+from demitasse.converter.flat.parameters.gather import argmax, embed, gather, reduce
 from demitasse.converter.flat.parameters.norm import lrn, mvn, normalize, softmax
 from demitasse.converter.flat.parameters.pool import pool
 from demitasse.converter.flat.parameters.recurrent import recurrent
@@ -45,6 +46,10 @@ ENCODERS: dict[Opcode, Callable[[Step, Sections], bytes]] = {
     Opcode.QUANTIZE: nothing,
     Opcode.DEQUANTIZE: nothing,
     Opcode.CONSTANT: constant,
+    Opcode.GATHER: gather,
+    Opcode.EMBED: embed,
+    Opcode.REDUCE: reduce,
+    Opcode.ARGMAX: argmax,
     Opcode.MVN: mvn,
     Opcode.NORMALIZE: normalize,
     Opcode.RESIZE: resize,

@@ -1,4 +1,5 @@
 /* A value that stands in the file. */
+#include "dmt_copy.h"
 #include "dmt_loop.h"
 
 static uint64_t constant_bytes(const dmt_view *y) {
@@ -15,16 +16,9 @@ static dmt_status constant_check(const dmt_call *call) {
   return good ? DMT_OK : DMT_E_OPERATOR;
 }
 
-static void constant_line(const void *context, uint32_t n, uint8_t *const *at, const size_t *step) {
-  uint32_t item = *(const uint32_t *)context;
-  for (uint32_t i = 0; i < n; i++) {
-    memcpy(at[0] + i * step[0], at[1] + i * step[1], item);
-  }
-}
-
 static void constant_run(const dmt_call *call) {
   uint32_t item = dmt_item(call->dtype);
-  size_t dense[DMT_MAX_RANK], step = item;
+  size_t dense[DMT_MAX_RANK] = {0}, step = item;
   for (uint32_t i = call->out.rank; i-- > 0; step *= call->out.dim[i]) {
     dense[i] = step;
   }
@@ -32,7 +26,7 @@ static void constant_run(const dmt_call *call) {
   dmt_loop_open(&loop, &call->out);
   dmt_loop_view(&loop, &call->out);
   dmt_loop_array(&loop, call->data.data + dmt_word(call, 0), dense);
-  dmt_loop_go(&loop, call, constant_line, &item);
+  dmt_loop_go(&loop, call, dmt_copy_line, &item);
 }
 
 const dmt_operator dmt_op_constant_f32 = {

@@ -1,4 +1,5 @@
 /* The same elements in the same order, into another shape or other strides. */
+#include "dmt_copy.h"
 #include "dmt_params.h"
 
 /* Where an element stands: axes of more than one element, merged where they continue each other. */
@@ -46,25 +47,6 @@ static void copy_advance(copy_cursor *cursor, uint32_t n) {
   }
 }
 
-static void copy_elements(uint8_t *to, size_t to_step, const uint8_t *from, size_t from_step,
-                          uint32_t n, uint32_t item) {
-  if (to_step == item && from_step == item) {
-    memmove(to, from, (size_t)n * item);
-    return;
-  }
-  for (uint32_t i = 0; i < n; i++) {
-    void *y = to + i * to_step;
-    const void *x = from + i * from_step;
-    if (item == 1) {
-      *(uint8_t *)y = *(const uint8_t *)x;
-    } else if (item == 2) {
-      *(uint16_t *)y = *(const uint16_t *)x;
-    } else {
-      *(uint32_t *)y = *(const uint32_t *)x;
-    }
-  }
-}
-
 static uint32_t copy_count(const dmt_view *view) {
   uint32_t count = 1;
   for (uint32_t i = 0; i < view->rank; i++) {
@@ -87,8 +69,8 @@ static void copy_run(const dmt_call *call) {
   for (uint32_t left = copy_count(&call->out); left > 0;) {
     uint32_t xs = x.dim[x.rank - 1] - x.at[x.rank - 1], ys = y.dim[y.rank - 1] - y.at[y.rank - 1];
     uint32_t n = xs < ys ? xs : ys;
-    copy_elements(y.data, y.stride[y.rank - 1], x.data, x.stride[x.rank - 1], n,
-                  dmt_item(call->dtype));
+    dmt_copy_elements(y.data, y.stride[y.rank - 1], x.data, x.stride[x.rank - 1], n,
+                      dmt_item(call->dtype));
     copy_advance(&x, n);
     copy_advance(&y, n);
     left -= n;

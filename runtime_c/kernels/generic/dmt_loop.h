@@ -26,9 +26,9 @@ typedef struct {
 } dmt_loop;
 
 static inline void dmt_loop_open(dmt_loop *loop, const dmt_view *out) {
-  loop->rank = out->rank;
+  loop->rank = out->rank > 0 ? out->rank : 1; /* dims beyond the rank are 1, strides 0 */
   loop->operands = 0;
-  for (uint32_t i = 0; i < out->rank; i++) {
+  for (uint32_t i = 0; i < loop->rank; i++) {
     loop->dim[i] = out->dim[i];
   }
 }

@@ -76,6 +76,14 @@
   X(dmt_op_rnn_f32)                                                                                \
   X(dmt_op_constant_f32)                                                                           \
   X(dmt_op_constant_s8)                                                                            \
-  X(dmt_op_constant_s16)
+  X(dmt_op_constant_s16)                                                                           \
+  X(dmt_op_gather_f32)                                                                             \
+  X(dmt_op_gather_s8)                                                                              \
+  X(dmt_op_gather_s16)                                                                             \
+  X(dmt_op_embed_f32)                                                                              \
+  X(dmt_op_reduce_f32)                                                                             \
+  X(dmt_op_reduce_s8)                                                                              \
+  X(dmt_op_reduce_s16)                                                                             \
+  X(dmt_op_argmax_f32)
 
 #endif
