@@ -15,7 +15,7 @@ from demitasse.converter.evaluate import evaluate
 from demitasse.converter.graph import Graph, Shape
 from demitasse.converter.onnx.export import value_names
 from demitasse.converter.onnx.versions import runtime
-from demitasse.converter.ops import PsRoiPool, RoiPool
+from demitasse.converter.ops import Embed, Gather, PsRoiPool, RoiPool
 from demitasse.converter.passes import fold_constants
 
 TOLERANCE = 1e-4  # of a value's largest magnitude
@@ -97,16 +97,28 @@ def opened(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def sample(graph: Graph, seed: int) -> dict[str, np.ndarray]:
-    """Random values for every input; regions of images for those that are regions."""
+    """Random values for every input; regions where they are regions, indices where they index."""
     generator = np.random.default_rng(seed)
     values = {
         name: generator.standard_normal(graph.tensors[name].shape).astype(np.float32)
         for name in graph.inputs
     }
     for node in graph.nodes:
-        if isinstance(node.op, RoiPool | PsRoiPool) and node.inputs[1] in values:
-            values[node.inputs[1]] = _regions(generator, node.op.scale, *graph.shapes(node.inputs))
+        op, name = node.op, node.inputs[-1] if node.inputs else ""
+        if name not in values:
+            continue
+        if isinstance(op, RoiPool | PsRoiPool):
+            values[name] = _regions(generator, op.scale, *graph.shapes(node.inputs))
+        elif isinstance(op, Embed):
+            values[name] = _indices(generator, op.rows, values[name].shape)
+        elif isinstance(op, Gather) and len(node.inputs) == 2:
+            size = graph.tensors[node.inputs[0]].shape[op.axis]
+            values[name] = _indices(generator, size, values[name].shape)
     return values
+
+
+def _indices(generator: np.random.Generator, size: int, shape: Shape) -> np.ndarray:
+    return generator.integers(size, size=shape).astype(np.float32)
 
 
 def _regions(

@@ -8,7 +8,9 @@ from support.exported import worst
 from support.graphs import Builder
 
 from demitasse.converter.onnx import versions
+from demitasse.converter.onnx.check import sample
 from demitasse.converter.ops import (
+    ArgMax,
     BatchNorm,
     Bias,
     Bnll,
@@ -16,8 +18,10 @@ from demitasse.converter.ops import (
     Constant,
     Crop,
     Eltwise,
+    Embed,
     Exp,
     Flatten,
+    Gather,
     HardSigmoid,
     HardSwish,
     InnerProduct,
@@ -26,8 +30,10 @@ from demitasse.converter.ops import (
     Permute,
     Power,
     PRelu,
+    Reduce,
     Relu,
     Reshape,
+    Reverse,
     Scale,
     Slice,
     Softmax,
@@ -67,6 +73,11 @@ def test_axes(rank: int, axis: int, opset: int) -> None:
     net.add(Scale(axis), x, scale=net.random(*span), bias=net.random(*span))
     net.add(Scale(axis), x, net.input("scale", *span))
     net.add(Bias(axis), x, net.input("bias", *span))
+    net.add(Reverse(axis), x)
+    net.add(Gather(axis), x, indices=np.array([1, 0, 1], np.int32))
+    net.add(Gather(axis), x, net.add(Constant(), value=np.float32([0.9, -3, 99, np.nan])))
+    for kind in ("sum", "asum", "sumsq", "mean"):
+        net.add(Reduce(kind, axis, 0.5), x)
     inside = shape[:start] + tuple(size - 1 for size in shape[start:])
     net.add(Crop(axis, (1,)), x, net.input("like", *inside))
     width = int(np.prod(shape[start:]))
@@ -124,3 +135,25 @@ def test_functions(op: Unary, opset: int) -> None:
     graph = net.graph()
     low = -2 if isinstance(op, Log) else -9  # behind it the logarithm is not defined
     assert worst(graph, {"x": net.random(2, 50, low=low, high=9)}, opset) <= 2e-6
+
+
+@pytest.mark.parametrize("values", [False, True])
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_largest_values_where_some_are_equal(axis: int, values: bool, opset: int) -> None:
+    net = Builder()
+    x = net.input("x", 3, 5, 4)
+    for top_k in (1, 3):
+        net.add(ArgMax(axis, top_k, values), x)
+    inputs = {"x": np.round(net.random(3, 5, 4, low=-2, high=2))}
+    assert worst(net.graph(), inputs, opset) == 0
+
+
+@pytest.mark.parametrize("shape", [(4,), (2, 3), (2, 1, 3)])
+def test_rows_of_a_table(shape: tuple[int, ...], opset: int) -> None:
+    net = Builder()
+    net.add(Embed(6, 3), net.input("x", *shape), table=net.random(6, 3), bias=net.random(3))
+    graph = net.graph()
+    assert worst(graph, {"x": net.random(*shape, low=-3, high=9)}, opset) <= 1e-6
+    indices = sample(graph, 0)["x"]
+    assert set(indices.flat) <= set(range(6))
+    assert len(set(indices.flat)) > 1

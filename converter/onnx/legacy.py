@@ -1,0 +1,157 @@
+"""The names that older converters from Caffe gave, for programs that look values up by them.
+
+A value is called by its Caffe top, but by its layer where the layer works in place; initializers by
+layer and kind (`conv1_W`). BatchNorm and the Scale that alone reads it are one node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from demitasse.converter import ops
+from demitasse.converter.caffe.wiring import Names
+from demitasse.converter.graph import Graph, Node
+from demitasse.converter.onnx.export import value_names
+
+# What an initializer of an operator was called; others keep what they are called here.
+SUFFIXES: Mapping[type[ops.Operator], Mapping[str, str]] = {
+    ops.BatchNorm: {"variance": "var", "bias": "b"},
+    ops.Clip: {"low": "min", "high": "max"},
+    ops.Conv2d: {"weight": "W", "bias": "b"},
+    ops.Deconv2d: {"weight": "W", "bias": "b"},
+    ops.InnerProduct: {"weight": "W", "bias": "B"},
+    ops.Pool2d: {"pads": "pad", "border": "constant_value"},
+    ops.Power: {"factor": "scale", "offset": "shift", "power": "param_power"},
+}
+
+
+def rename(model: onnx.ModelProto, graph: Graph, inputs: Mapping[str, str]) -> dict[str, str]:
+    """Give the older names to `model`, which is `graph` exported as it was read.
+
+    inputs: what each input is to be called. Outputs come in the order of the nodes. Returns the
+    name of each tensor that has one.
+    """
+    values = value_names(graph)
+    pairs = dict(_scaled_norms(graph))
+    for norm, scale in pairs.values():
+        _merge(model, norm, scale, values)
+    free = Names()
+    tensors = _value_names(graph, inputs, pairs, free)
+    renamed = {values[tensor]: name for tensor, name in tensors.items()}
+    for tensor in model.graph.initializer:
+        renamed[tensor.name] = free.unique(_initializer_name(graph, tensor.name, pairs))
+    for node in model.graph.node:
+        for output in node.output:
+            if output not in renamed:
+                renamed[output] = free.unique(output)
+    _apply(model, renamed)
+    made = [name for node in model.graph.node for name in node.output]
+    outputs = sorted(model.graph.output, key=lambda output: made.index(output.name))
+    del model.graph.output[:]
+    model.graph.output.extend(outputs)
+    return tensors
+
+
+def _value_names(
+    graph: Graph, inputs: Mapping[str, str], pairs: Mapping[str, tuple[Node, Node]], free: Names
+) -> dict[str, str]:
+    """The name of each tensor. The first value of a blob has the blob's name, later ones that of
+    the layer which made them in place."""
+    origin = {tensor: key.rpartition("@") for key, tensor in graph.blobs.items() if "@" in key}
+    tensors = {name: free.unique(inputs[name]) for name in graph.inputs}
+    seen = {origin[name][0] for name in graph.inputs if name in origin}
+    for node in graph.nodes:
+        for name in node.outputs:
+            if name not in origin:
+                continue
+            blob, _, layer = origin[name]
+            if node.name in pairs:
+                before = pairs[node.name][0].outputs[0]
+                if origin[before][0] == blob:
+                    tensors[name] = tensors.pop(before)
+                    continue
+                tensors.pop(before)
+            tensors[name] = free.unique(layer if blob in seen else blob)
+            seen.add(blob)
+    return tensors
+
+
+def _scaled_norms(graph: Graph) -> Iterator[tuple[str, tuple[Node, Node]]]:
+    """(name of the Scale, BatchNorm and Scale) wherever the two can be one node."""
+    producers, consumers = graph.producers(), graph.consumers()
+    for node in graph.nodes:
+        if not isinstance(node.op, ops.Scale) or len(node.inputs) != 1:
+            continue
+        before = producers.get(node.inputs[0])
+        rank = len(graph.tensors[node.inputs[0]].shape)
+        by_channel = node.weights["scale"].ndim == 1 and node.op.axis % max(rank, 1) == 1
+        if before is None or not isinstance(before.op, ops.BatchNorm) or rank < 2:
+            continue
+        alone = len(consumers[node.inputs[0]]) == 1 and node.inputs[0] not in graph.outputs
+        if by_channel and alone:
+            yield node.name, (before, node)
+
+
+def _merge(model: onnx.ModelProto, norm: Node, scale: Node, values: Mapping[str, str]) -> None:
+    """One BatchNormalization with the Scale's weights; the nodes that scaled go."""
+    body = model.graph
+    between, result = values[norm.outputs[0]], values[scale.outputs[0]]
+    (main,) = (node for node in body.node if between in node.output)
+    weights = {
+        "scale": scale.weights["scale"],
+        "bias": scale.weights.get("bias", np.zeros_like(scale.weights["scale"])),
+    }
+    stale = {*main.input[1:3], *(f"{scale.name}.{key}" for key in weights)}
+    kept = [tensor for tensor in body.initializer if tensor.name not in stale]
+    del body.initializer[:]
+    body.initializer.extend(kept)
+    for index, (key, value) in enumerate(weights.items(), 1):
+        main.input[index] = f"{scale.name}.{key}"
+        body.initializer.append(
+            numpy_helper.from_array(value.astype(np.float32), main.input[index])
+        )
+    last = next(node for node in body.node if result in node.output)
+    scaling = [node for node in body.node if between in node.input]
+    for node in {id(node): node for node in [*scaling, last]}.values():
+        body.node.remove(node)
+    main.output[0] = result
+    for info in [info for info in body.value_info if info.name == between]:
+        body.value_info.remove(info)
+
+
+def _initializer_name(graph: Graph, name: str, pairs: Mapping[str, tuple[Node, Node]]) -> str:
+    """`conv1.weight` as `conv1_W`."""
+    layer, _, what = name.rpartition(".")
+    node = next((node for node in graph.nodes if node.name == layer), None)
+    if node is None:
+        return name
+    kind: type[ops.Operator] = ops.BatchNorm if layer in pairs else type(node.op)
+    return f"{layer}_{SUFFIXES.get(kind, {}).get(what, what)}"
+
+
+def _apply(model: onnx.ModelProto, renamed: Mapping[str, str]) -> None:
+    body = model.graph
+    for node in body.node:
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+        node.output[:] = [renamed.get(name, name) for name in node.output]
+    for info in [*body.input, *body.output, *body.value_info, *body.initializer]:
+        info.name = renamed.get(info.name, info.name)
+
+
+def thaw(model: onnx.ModelProto) -> None:
+    """List the initializers as inputs too, as files before IR version 4 had to."""
+    for tensor in model.graph.initializer:
+        info = helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+        model.graph.input.append(info)
+
+
+def freeze(model: onnx.ModelProto) -> None:
+    """Take the initializers out of the inputs."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    kept = [info for info in model.graph.input if info.name not in constants]
+    del model.graph.input[:]
+    model.graph.input.extend(kept)
