@@ -103,3 +103,31 @@ def test_the_dialect_is_guessed(case: Case, tmp_path: Path) -> None:
 
 def test_every_dialect_has_a_case() -> None:
     assert {case.dialect for case in CASES} == set(DIALECTS)
+
+
+# V1, with the types and fields that Tengine added to it.
+TENGINE_V1 = f"""\
+enum V1Type: 4 CONVOLUTION; 43 DEPTHWISECONVOLUTION; 44 CLIP
+{NET}\
+ClipParameter: 2 min float; 3 max float
+ConvolutionParameter: 1 num_output uint32; 4 kernel_size uint32*
+V1LayerParameter: 2 bottom string*; 3 top string*; 5 type V1Type; \
+10 convolution_param ConvolutionParameter; 46 clip_param ClipParameter
+"""
+
+
+def test_v1_of_a_fork(tmp_path: Path) -> None:
+    text = """
+    layers { name: "conv" type: DEPTHWISECONVOLUTION bottom: "data" top: "conv"
+      convolution_param { num_output: 4 kernel_size: 3 } }
+    layers { name: "clip" type: CLIP bottom: "conv" top: "clip" clip_param { min: 0 max: 6 } }
+    """
+    path = write(tmp_path / "net.caffemodel", Messages(TENGINE_V1).parse(text))
+    network = read_network(path)
+    assert network.dialect == "tengine"
+    conv, clip = (field.message() for field in network.message.all("layers"))
+    types = [layer.all("type")[0].word() for layer in (conv, clip)]
+    assert types == ["DepthwiseConvolution", "Clip"]
+    param = clip.merged("clip_param")
+    assert param is not None
+    assert tree(param) == tree(parse_prototxt("min: 0 max: 6"))
