@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from demitasse.converter.graph import Shape
@@ -54,13 +56,25 @@ def _spread_shape(shape: Shape, rank: int, axis: int) -> Shape:
 
 
 def lrn(step: Step, op: Lrn) -> str:
-    x = step.inputs[0]
-    if op.region == "across":
+    """ONNX's LRN is across channels; onnxruntime's takes positive alpha and beta only."""
+    x, half = step.inputs[0], op.size // 2
+    if op.region == "across" and min(op.alpha, op.beta) > 0:
         return step.add("LRN", x, size=op.size, alpha=op.alpha, beta=op.beta, bias=op.k)
-    half = op.size // 2
-    window = Pool2d("average", (op.size, op.size), (1, 1), (half, half))
-    average = pool2d(step, window, step.add("Mul", x, x))
-    base = step.scaled(average, op.alpha, 1.0)
+    square = step.add("Mul", x, x)
+    if op.region == "across":
+        samples, channels, *rest = step.shape
+        square = step.reshape(square, (samples, 1, channels, prod(rest)))
+        average = step.add(
+            "AveragePool",
+            square,
+            kernel_shape=(op.size, 1),
+            pads=(half, 0, half, 0),
+            count_include_pad=1,
+        )
+        base = step.scaled(step.reshape(average, step.shape), op.alpha, op.k)
+    else:
+        window = Pool2d("average", (op.size, op.size), (1, 1), (half, half))
+        base = step.scaled(pool2d(step, window, square), op.alpha, 1.0)
     return step.add("Div", x, step.add("Pow", base, step.constant(op.beta, "beta")))
 
 
