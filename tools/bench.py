@@ -32,7 +32,7 @@ def declare(parser: ArgumentParser) -> None:
 def command(options: Namespace) -> Answer:
     summary = summarise_model(read_model(options.model))
     model = Model.open(options.model, kernels=options.kernels, threads=options.threads)
-    inputs = {name: np.zeros(shape, np.float32) for name, shape in summary.inputs.items()}
+    inputs = {name: np.zeros(shape or (), np.float32) for name, shape in summary.inputs.items()}
     times = _milliseconds(model, inputs, options.loops)
     speed = summary.macs / median(times) * 1e3
     lines = facts(

@@ -80,7 +80,7 @@ def load_caffe(
             also gives the fields of a caffemodel alone their names; guessed if None.
         strict: take remarks (unknown fields, ...) for errors. Else they are DemitasseWarnings.
         random_weights: a seed. Blobs that no file gives are drawn as the text's fillers say, each
-            layer's by itself; without a filler as suits (msra, BatchNorm's mean 0 and variance 1).
+            layer's by itself; without a filler as suits (msra, BatchNorm by the size of its input).
 
     Raises:
         DemitasseError: everything that is wrong with the input, in one error; ParseError,
@@ -248,8 +248,8 @@ def _channels(value: Value, wiring: Wiring, store: Store) -> int:
     """As many as the input's first convolution has weights for; 3 where nothing tells."""
     for step in wiring.steps:
         if value in step.bottoms and step.layer.type == "Convolution":
-            shape = store.shape(step.layer.name)
-            return shape[1] if len(shape) == 4 else 3
+            weight = next(iter(store.shapes(step.layer.name)), ())
+            return weight[1] if len(weight) == 4 else 3
     return 3
 
 

@@ -89,11 +89,20 @@ def _blobs(reading: Reading, only: Step | None = None) -> dict[Key, int]:
     """Values in each parameter of the net (or of one layer); those that are shared have one key."""
     found: dict[Key, int] = {}
     for step in reading.wiring.steps if only is None else [only]:
-        for index, (key, shape) in enumerate(reading.builder.expected.get(step.name, {}).items()):
-            shared = step.layer.params[index : index + 1]
-            if key != "factor":  # how many samples a BatchNorm has seen
-                found.setdefault("".join(shared) or (step.name, index), count(shape))
+        for index, shape in enumerate(_blob_shapes(step, reading)):
+            shared = "".join(step.layer.params[index : index + 1])
+            found.setdefault(shared or (step.name, index), count(shape))
     return found
+
+
+def _blob_shapes(step: Step, reading: Reading) -> list[Shape]:
+    """What the layer expects, else what the weights hold for it. How many samples a BatchNorm has
+    seen, its last blob, is no parameter."""
+    expected = reading.builder.expected.get(step.name)
+    if expected is not None:
+        return [shape for key, shape in expected.items() if key != "factor"]
+    stored = reading.builder.store.shapes(step.layer.name)
+    return stored[:2] if step.layer.type == "BatchNorm" else stored
 
 
 def _is_unsupported(step: Step, reading: Reading) -> bool:

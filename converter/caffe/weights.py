@@ -11,6 +11,7 @@ from demitasse.converter.caffe import sniff
 from demitasse.converter.caffe.hdf5 import read_hdf5
 from demitasse.converter.caffe.wire import read_wire
 from demitasse.converter.caffe.writer import WeightLayer
+from demitasse.converter.graph import Shape
 
 
 def read_weights(path: Path) -> list[WeightLayer]:
@@ -53,10 +54,10 @@ class Store:
         """Whether the file has a layer of this name with blobs."""
         return name in self._layers
 
-    def shape(self, name: str) -> tuple[int, ...]:
-        """The shape of the first blob that the file has for this name; () where it has none."""
-        found = self._layers.get(name)
-        return found[0].arrays[0].shape if found else ()
+    def shapes(self, name: str) -> list[Shape]:
+        """The shapes of the blobs that the file has under this name."""
+        layers = self._layers.get(name)
+        return [array.shape for array in layers[-1].arrays] if layers else []
 
     def similar(self, name: str) -> str | None:
         """A name in the file that looks like this one."""

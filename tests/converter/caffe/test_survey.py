@@ -7,9 +7,12 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from support.written import weight_layer
 
 from demitasse.converter.caffe.survey import Survey, survey_caffe
+from demitasse.converter.caffe.writer import write_caffemodel
 from demitasse.errors import DemitasseError, DemitasseWarning, ParseError
 
 INPUT = 'input: "data" input_shape { dim: 4 dim: 3 dim: 8 dim: 8 }\n'
@@ -199,6 +202,18 @@ def test_a_net_without_a_shape_is_shown_without(survey) -> None:
     assert found.summary.inputs == {"data": None}
     assert found.summary.rows[0].outputs[0].shape is None
     assert "--input-shape data=" in str(found.problems[0])
+
+
+def test_weights_count_even_where_nothing_else_is_known(tmp_path: Path) -> None:
+    text = layer("c", "Convolution", "data", "c", "convolution_param { num_output: 2 }")
+    text += layer("n", "BatchNorm", "c", "n") + layer("o", "Odd", "n", "o")
+    path, weights = tmp_path / "net.prototxt", tmp_path / "net.caffemodel"
+    path.write_text('input: "data"\n' + text)
+    arrays = {"c": [np.ones((2, 3, 3, 3)), np.ones(2)], "n": [np.ones(2), np.ones(2), np.ones(1)]}
+    write_caffemodel(weights, [weight_layer(*item) for item in {**arrays, "o": [[7]]}.items()])
+    found = survey_caffe(path, weights, **NOTHING).summary
+    assert [row.parameters for row in found.rows] == [54 + 2, 4, 1]
+    assert found.parameters == 61
 
 
 def test_remarks_stay_warnings(survey) -> None:
