@@ -20,7 +20,7 @@ NORMS = {"FAN_IN": 0, "FAN_OUT": 1, "AVERAGE": 2}
 MEANINGFUL = ("constant", "bilinear")
 MAX_KERNEL = 4096
 # What a blob without a filler is, by its name. Others are drawn: zeros would make every net 0.
-DEFAULTS = {"factor": 1.0, "scale": 1.0, "slope": 0.25, "variance": 1.0}
+DEFAULTS = {"factor": 1.0, "scale": 1.0, "slope": 0.25}
 
 
 def has_meaning(filler: Message | None) -> bool:
@@ -44,7 +44,9 @@ def check(filler: Message, shape: Shape) -> None:
     if params.integer("sparse", -1) != -1 and kind != "gaussian":
         raise ParseError(f"a {kind} filler cannot be sparse", line=filler.line)
     if kind == "bilinear" and (len(shape) != 4 or shape[2] != shape[3]):
-        raise ShapeError(f"a bilinear filler needs a square 4-D blob, found shape {shape}")
+        raise ShapeError(
+            f"a bilinear filler needs a square 4-D blob, found shape {shape}", line=filler.line
+        )
     if kind == "bilinear" and shape[3] > MAX_KERNEL:
         raise ShapeError(f"a bilinear kernel of {shape[3]}x{shape[3]}, the most is {MAX_KERNEL}")
 

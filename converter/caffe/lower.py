@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from demitasse.converter.caffe.fillers import check, fill, has_meaning
+from demitasse.converter.caffe.magnitudes import Magnitudes
 from demitasse.converter.caffe.params import Params
 from demitasse.converter.caffe.problems import Problems
 from demitasse.converter.caffe.registry import Entry
@@ -92,6 +93,7 @@ class Builder:
         self.made: dict[str, Made] = {}  # by the step's name
         self.expected: dict[str, dict[str, Shape]] = {}  # shapes of the blobs, likewise
         self.names = Names()
+        self.magnitudes = Magnitudes()  # kept where weights are random
         self.hints = 0
 
     def build(self, wiring: Wiring, input_shapes: Mapping[str, Shape]) -> None:
@@ -153,6 +155,8 @@ class Builder:
         for name, shape in zip(node.outputs, shapes, strict=True):
             check_size(shape, f"blob {name}")
         self.nodes.append(node)
+        if self.options.random_weights is not None:
+            self.magnitudes.add(node)
         for name, shape in zip(node.outputs, shapes, strict=True):
             self.tensors[name] = Tensor(name, shape)
 
@@ -301,10 +305,17 @@ class Context:
         if gaps and self._builder.options.weights is not None:
             self.remark(f"no weights in {self._file}: what the text's filler says is taken")
         for key, index in gaps.items():
-            rng = np.random.default_rng((seed or 0, zlib.crc32(self.name.encode()), index))
-            found[key] = fill(expected[key].filler, expected[key].shape, key, rng)
+            found[key] = self._filled(index, key, expected[key])
             self._share(index, found[key])
         return {key: found[key] for key in expected}
+
+    def _filled(self, index: int, key: str, blob: Blob) -> np.ndarray:
+        """What no file gives: by the filler, a generator for each blob."""
+        if key == "variance" and blob.filler is None:
+            return np.full(blob.shape, self._builder.magnitudes[self.bottoms[0]] ** 2, np.float32)
+        seed = self._builder.options.random_weights or 0
+        rng = np.random.default_rng((seed, zlib.crc32(self.name.encode()), index))
+        return fill(blob.filler, blob.shape, key, rng)
 
     def fit(self, array: np.ndarray, shape: Shape, key: str) -> np.ndarray:
         """The array in the expected shape; axes of size 1 may differ, as in legacy files."""
