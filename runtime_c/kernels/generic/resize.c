@@ -106,7 +106,7 @@ static void resize_int(const uint8_t *x, const resize_at *row, const resize_at *
 static void resize_task(void *argument, uint32_t index) {
   const resize_job *job = argument;
   const dmt_grid *in = &job->in, *out = &job->out;
-  uint32_t dtype = job->call->dtype, item = dmt_item(dtype);
+  uint32_t dtype = job->call->dtype, item = dmt_item(dtype), some = out->c < 8 ? out->c : 8;
   dmt_range all = dmt_share(out->n * out->h, index, job->tasks);
   for (uint32_t i = all.begin; i < all.end; i++) {
     uint32_t n = i / out->h, y = i % out->h;
@@ -116,11 +116,11 @@ static void resize_task(void *argument, uint32_t index) {
       const uint8_t *from = in->data + (size_t)n * in->sample;
       uint8_t *to = dmt_at(out, n, y, x);
       for (uint32_t c = 0; c < out->c; c += 8) {
-        uint32_t some = out->c - c < 8 ? out->c - c : 8;
+        uint32_t at = c <= out->c - some ? c : out->c - some; /* the last eight may overlap */
         if (dtype == DMT_F32) {
-          resize_f32(from + c * item, &row, &col, some, to + c * item);
+          resize_f32(from + at * item, &row, &col, some, to + at * item);
         } else {
-          resize_int(from + c * item, &row, &col, some, to + c * item, dtype);
+          resize_int(from + at * item, &row, &col, some, to + at * item, dtype);
         }
       }
     }
