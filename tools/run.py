@@ -19,11 +19,14 @@ from demitasse.converter.flat.read import read_model
 from demitasse.errors import DataError
 from demitasse.quantizer.feed import read_input
 from demitasse.quantizer.files import write_npz
+from demitasse.quantizer.scoring import row_outputs
 from demitasse.quantizer.stored import from_model
 from demitasse.runtime.model import Model
 from demitasse.tools import options as shared
 from demitasse.tools.answer import Answer
 from demitasse.tools.table import dims, table
+
+BOXES = 20  # of detections, so many are shown
 
 
 def declare(parser: ArgumentParser) -> None:
@@ -56,6 +59,8 @@ def command(options: Namespace) -> Answer:
         write_npz(options.out, blobs)
     rows = [[name, dims(x.shape), *_range(x), _largest(x)] for name, x in blobs.items()]
     text = table(["blob", "shape", "min", "max", "mean", "largest at"], rows, left=2)
+    for name in sorted(row_outputs(file)):
+        text += f"\n\n{_boxes(name, blobs[name])}"
     if options.out:
         text += f"\n\n  written: {options.out}"
     return Answer(text, {"blobs": blobs, "out": options.out})
@@ -78,6 +83,18 @@ def _match(given: list[tuple[str, str]], shapes: Mapping[str, tuple[int, ...]]) 
             remedy="write --input NAME=FILE once for each",
         )
     return files
+
+
+def _boxes(name: str, blob: np.ndarray) -> str:
+    """The rows of detections, as far as they fit a screen."""
+    rows = blob.reshape(-1, blob.shape[-1])
+    rows = rows[rows[:, 1] >= 0]  # one of label -1 says that there is none
+    if not len(rows):
+        return f"  {name}: nothing found"
+    lines = [[f"{row[0]:g}", f"{row[1]:g}", *(f"{v:.4f}" for v in row[2:])] for row in rows[:BOXES]]
+    more = f"\n  … {len(rows) - BOXES} more" if len(rows) > BOXES else ""
+    headers = ["image", "label", "score", "left", "top", "right", "bottom"]
+    return table(headers, lines, left=0) + more
 
 
 def _range(x: np.ndarray) -> list[str]:
