@@ -49,9 +49,9 @@ MODELS: dict[str, tuple[str, tuple[str, ...], int]] = {
 
 
 def silently(path: Path, **options: Any) -> Graph:
-    """Without the remark on the dialect that was guessed."""
+    """Without the remarks on a guessed dialect, and on weights that a filler gives."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "(?s).*guessed from", DemitasseWarning)
+        warnings.filterwarnings("ignore", ".*(guessed from|filler says)", DemitasseWarning)
         return load_caffe(path, **options)
 
 
