@@ -1,11 +1,22 @@
-"""LSTM and RNN."""
+"""LSTM, RNN, and the unit that Caffe builds its LSTM of."""
 
 from __future__ import annotations
 
 from demitasse.converter.caffe.lower import Blob, Context
 from demitasse.converter.caffe.params import Params
 from demitasse.converter.caffe.registry import caffe_layer
-from demitasse.converter.ops import Flatten, Identity, Lstm, Rnn, Slice
+from demitasse.converter.ops import (
+    Eltwise,
+    Flatten,
+    Identity,
+    Lstm,
+    Operator,
+    Rnn,
+    Scale,
+    Sigmoid,
+    Slice,
+    Tanh,
+)
 from demitasse.converter.ops.base import count
 from demitasse.errors import ParseError, ShapeError
 
@@ -75,3 +86,28 @@ def _tell_apart(context: Context, rows: str) -> None:
         early = context.internal("early")
         cut = Slice(2, 0, (steps - 1,))
         context.emit(cut, inputs=context.tops[:1], outputs=[early, context.tops[1]])
+
+
+@caffe_layer("LSTMUnit")
+def lstm_unit(context: Context) -> None:
+    """One step: c = cont * f * c + i * g, h = o * tanh(c) of bottoms c, (i, f, o, g), cont."""
+    context.expect(bottoms=3, tops=2)
+    c, x, cont = context.shapes
+    if len(c) != 3 or x != (1, *c[1:2], 4 * c[2]) or cont != (1, *c[1:2]) or c[0] != 1:
+        raise ShapeError(f"expected bottoms 1 x N x H, 1 x N x 4H, 1 x N, found {context.shapes}")
+
+    def apply(op: Operator, name: str, *inputs: str) -> str:
+        context.emit(op, inputs=inputs, outputs=[name])
+        return name
+
+    gates = [context.internal(name) for name in "ifog"]
+    context.emit(Slice(4, 2), inputs=context.bottoms[1:2], outputs=gates)
+    functions = Sigmoid(), Sigmoid(), Sigmoid(), Tanh()
+    i, f, o, g = (
+        apply(op, context.internal("gate"), gate) for op, gate in zip(functions, gates, strict=True)
+    )
+    keep = apply(Scale(0), context.internal("keep"), f, context.bottoms[2])
+    kept = apply(Eltwise("prod"), context.internal("kept"), keep, context.bottoms[0])
+    new = apply(Eltwise("prod"), context.internal("new"), i, g)
+    cell = apply(Eltwise("sum"), context.tops[0], kept, new)
+    apply(Eltwise("prod"), context.tops[1], o, apply(Tanh(), context.internal("cell"), cell))
