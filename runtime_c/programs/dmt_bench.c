@@ -122,10 +122,12 @@ static void run(const job *work, uint32_t loops) {
 }
 
 static const char *opcode_name(uint32_t opcode) {
-  static const char *const name[] = {"?",        "CONV",      "DECONV", "POOL_MAX", "POOL_AVERAGE",
-                                     "SUM",      "PROD",      "MAX",    "RESCALE",  "LOOKUP",
-                                     "UNARY",    "SCALE",     "LRN",    "SOFTMAX",  "COPY",
-                                     "QUANTIZE", "DEQUANTIZE"};
+  static const char *const name[] = {
+      "?",      "CONV",      "DECONV",     "POOL_MAX", "POOL_AVERAGE", "SUM",    "PROD",
+      "MAX",    "RESCALE",   "LOOKUP",     "UNARY",    "SCALE",        "LRN",    "SOFTMAX",
+      "COPY",   "QUANTIZE",  "DEQUANTIZE", "CONSTANT", "GATHER",       "EMBED",  "REDUCE",
+      "ARGMAX", "MVN",       "NORMALIZE",  "RESIZE",   "POOL_MASK",    "UNPOOL", "LSTM",
+      "RNN",    "DETECTION", "YOLO",       "ROI_POOL", "PSROI_POOL"};
   return opcode < sizeof name / sizeof *name ? name[opcode] : name[0];
 }
 

@@ -23,7 +23,9 @@ Blobs = dict[str, np.ndarray]
 
 OPCODES = (
     *("?", "CONV", "DECONV", "POOL_MAX", "POOL_AVERAGE", "SUM", "PROD", "MAX", "RESCALE"),
-    *("LOOKUP", "UNARY", "SCALE", "LRN", "SOFTMAX", "COPY", "QUANTIZE", "DEQUANTIZE"),
+    *("LOOKUP", "UNARY", "SCALE", "LRN", "SOFTMAX", "COPY", "QUANTIZE", "DEQUANTIZE", "CONSTANT"),
+    *("GATHER", "EMBED", "REDUCE", "ARGMAX", "MVN", "NORMALIZE", "RESIZE", "POOL_MASK", "UNPOOL"),
+    *("LSTM", "RNN", "DETECTION", "YOLO", "ROI_POOL", "PSROI_POOL"),
 )
 _REMEDIES = {
     lib.E_MAGIC: "make one with demitasse compile",

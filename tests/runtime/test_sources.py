@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from demitasse.runtime.model import OPCODES
 
 STRICT = (
     *("-std=c99", "-pedantic", "-ffp-contract=off", "-Werror", "-Wall", "-Wextra", "-Wshadow"),
@@ -97,3 +100,23 @@ def test_the_header_compiles_alone(
         flags = [f"-std={language}", "-pedantic", "-Wall", "-Wextra", "-Werror", "-x", kind]
         include = f"-I{root / 'runtime_c/include'}"
         subprocess.run([tool, *flags, include, "-c", source, "-o", tmp_path / "o"], check=True)
+
+
+def test_names_of_operators_are_the_formats(root: Path) -> None:
+    """FORMAT.md's headings number the operators that profiles and records name."""
+    text = (root / "runtime_c" / "FORMAT.md").read_text()
+    named = {
+        int(number): name
+        for heading in re.findall(r"^### (\d.*)$", text, re.MULTILINE)
+        for number, name in re.findall(r"(\d+) ([A-Z_]+)", heading)
+    }
+    assert sorted(named) == list(range(1, len(named) + 1))
+    names = ["?", *(named[i] for i in sorted(named))]
+    bench = (root / "runtime_c" / "programs" / "dmt_bench.c").read_text()
+    table = re.search(r"name\[\] = \{(.*?)\};", bench, re.DOTALL)
+    assert table is not None
+    assert re.findall(r'"(.*?)"', table[1]) == names
+    assert list(OPCODES) == names
+    assert {f"DMT_OP_{name}" for name in names[1:]} == set(
+        re.findall(r"\bDMT_OP_\w+", (root / "runtime_c" / "src" / "dmt_op.h").read_text())
+    ) - {"DMT_OP_H"}
