@@ -135,13 +135,15 @@ class Unpool(Operator):
         require(x == mask, f"the mask has shape {mask}, expected that of the input, {x}")
         size = self.size
         if size == (0, 0):
-            axes = zip(x[2:], self.scale, self.cut, strict=True)
-            size = tuple(n * scale - cut for n, scale, cut in axes)
+            height, width = (n * s - c for n, s, c in zip(x[2:], self.scale, self.cut, strict=True))
+            size = height, width
         require(min(size) > 0, f"unpooling {x} to {size} leaves nothing")
         return ((*x[:2], *size),)
 
     def reference(self, inputs: Sequence[np.ndarray], weights: Arrays) -> tuple[np.ndarray, ...]:
-        return (scatter(*inputs, self.infer_shapes([x.shape for x in inputs], weights)[0], 0),)
+        x, mask = inputs
+        (shape,) = self.infer_shapes([x.shape, mask.shape], weights)
+        return (scatter(x, mask, shape, 0),)
 
 
 def scatter(x: np.ndarray, mask: np.ndarray, shape: Shape, fill: int) -> np.ndarray:

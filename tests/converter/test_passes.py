@@ -26,6 +26,7 @@ from demitasse.converter.ops import (
     PRelu,
     Relu,
     Reshape,
+    Resize,
     Scale,
     Slice,
     Softmax,
@@ -274,6 +275,17 @@ def test_a_constant_with_several_readers_stays() -> None:
     after = fold_constants(b.graph(b.add(Relu(), value), "eltwise1"))
     assert ops(after) == ["Constant", "Eltwise", "Constant"]
     same_outputs(b.graph(b.nodes[-1].outputs[0], "eltwise1"), after, b)
+
+
+def test_a_size_that_another_tensor_gives_becomes_a_number() -> None:
+    b = Builder()
+    x, other = b.input("data", 1, 2, 4, 5), b.input("other", 1, 3, 8, 9)
+    b.add(Resize(crop=(1, 0)), x, b.add(Relu(), other))
+    before = b.graph()
+    after = optimize(before)
+    assert [node.op for node in after.nodes] == [Resize(size=(8, 9), crop=(1, 0))]
+    assert after.inputs == ("data", "other")
+    same_outputs(before, after, b)
 
 
 def test_optimize_folds_a_residual_network_to_its_weighted_layers() -> None:

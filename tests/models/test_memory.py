@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 from support.bits import quantized
+from support.graphs import Builder
 from support.recorded import MODELS, recorded_model
 
 from demitasse.converter.flat import write_model
+from demitasse.converter.ops import Lstm, Rnn
 from demitasse.converter.passes import optimize
 from demitasse.runtime.model import Model
 from demitasse.tools.main import main
@@ -34,6 +36,20 @@ def test_arena_is_near_its_lower_bound(
     arena = Model.open(tmp_path / "net.demi", kernels="generic").memory.arena
     # The bound leaves out the operators' scratch, so it is below the one that counts it.
     assert info.lower_bound <= info.plan_size <= arena <= 1.25 * info.lower_bound
+
+
+@pytest.mark.parametrize("kind", [Lstm, Rnn])
+@pytest.mark.parametrize("channels", [1, 8, 9, 33])
+def test_the_plan_has_room_for_states(
+    kind: type[Lstm | Rnn], channels: int, tmp_path: Path
+) -> None:
+    net, op, shapes = Builder(1), kind(channels), [(3, 2, 5), (3, 2)]
+    inputs = [net.input(f"x{i}", *shape) for i, shape in enumerate(shapes)]
+    sizes = op.matrices([*shapes, (1, 1)]).items()
+    net.add(op, *inputs, **{key: net.random(*shape) for key, shape in sizes})
+    info = write_model(net.graph(), tmp_path / "net.demi")
+    arena = Model.open(tmp_path / "net.demi", kernels="generic", threads=1).memory.arena
+    assert arena == info.plan_size
 
 
 @pytest.mark.arm
