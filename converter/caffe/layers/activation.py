@@ -181,3 +181,10 @@ def hard_sigmoid(context: Context) -> None:
             "`hardsigmoid_param { alpha: 0.2 beta: 0.5 }` says otherwise",
         )
     context.emit(HardSigmoid(alpha, beta))
+
+
+def fused_relu(params: Params) -> Relu | None:
+    """What some forks' layers with weights do to their result themselves."""
+    slope = params.real("negative_slope", 0.0)
+    on = [params.boolean(name, False) for name in ("relu", "is_relu", "fused_relu")]
+    return Relu(slope) if any(on) else None
