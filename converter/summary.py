@@ -6,12 +6,13 @@ import struct
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from demitasse.converter.flat.format import ITEM_SIZES, Opcode
+from demitasse.converter.flat.format import ITEM_SIZES, NONE, Opcode
 from demitasse.converter.flat.read import ModelFile, OperatorRecord, TensorRecord
 from demitasse.converter.graph import Graph, Node, Shape
 from demitasse.converter.ops.base import count
@@ -269,10 +270,24 @@ def _groups(operator: OperatorRecord) -> int:
 
 
 def _parameters(model: ModelFile, operator: OperatorRecord) -> int:
-    """Weights and biases of a convolution (inner products are convolutions too)."""
-    if operator.opcode not in (Opcode.CONV, Opcode.DECONV):
-        return 0
-    kernel = struct.unpack_from("<2I", operator.parameters)
-    inputs = model.tensors[operator.inputs[0]].shape[1]
-    channels = model.tensors[operator.output].shape[1]
-    return channels * (inputs // _groups(operator)) * kernel[0] * kernel[1] + channels
+    """Weights and biases (a program's convolution always has one); slopes and factors that stand
+    in other operators are not counted."""
+    code, numbers = operator.opcode, [one for (one,) in struct.iter_unpack("<I", _words(operator))]
+    shapes = [model.tensors[index].shape for index in operator.inputs]
+    output = model.tensors[operator.output].shape
+    if code in (Opcode.CONV, Opcode.DECONV):  # inner products are convolutions too
+        return output[1] * (shapes[0][1] // numbers[8] * numbers[0] * numbers[1] + 1)
+    if code is Opcode.SCALE:
+        axis, span, *arrays = numbers[:4]
+        return prod(output[axis : axis + span]) * sum(array != NONE for array in arrays)
+    if code is Opcode.EMBED:
+        return output[-1] * (numbers[0] + (numbers[2] != NONE))
+    if code in (Opcode.LSTM, Opcode.RNN):
+        width = output[-1]
+        columns = shapes[0][-1] + width + 1 + (shapes[2][-1] if numbers[0] else 0)
+        return columns * 4 * width if code is Opcode.LSTM else (columns + width + 1) * width
+    return 0
+
+
+def _words(operator: OperatorRecord) -> bytes:
+    return operator.parameters[: len(operator.parameters) // 4 * 4]

@@ -18,6 +18,7 @@ from support.hostile import (
     damaged_texts,
     messages,
     nets,
+    networks,
     soups,
     varint,
 )
@@ -100,6 +101,26 @@ def test_damaged_weights(file: Path) -> None:
     """Binary ones of all generations, and HDF5."""
     strategy = st.sampled_from(binaries()).flatmap(lambda path: damaged(path.read_bytes()))
     fuzz(strategy, reading(file, read_weights))
+
+
+def test_damaged_pairs(tmp_path: Path) -> None:
+    """A real network, of which the text or the weights are damaged, or both."""
+    prototxt, weights = tmp_path / "net.prototxt", tmp_path / "net.caffemodel"
+
+    @st.composite
+    def pairs(draw: st.DrawFn) -> tuple[bytes, bytes]:
+        text, model = draw(st.sampled_from(networks()))
+        data = model.read_bytes()
+        if draw(st.booleans()):
+            return text.read_bytes(), draw(damaged(data))
+        return draw(damaged(text.read_bytes())), data
+
+    def check(case: tuple[bytes, bytes]) -> None:
+        prototxt.write_bytes(case[0])
+        weights.write_bytes(case[1])
+        survives(lambda: load_caffe(prototxt, weights), sum(map(len, case)))
+
+    fuzz(pairs(), check)
 
 
 def test_any_message_as_weights(file: Path) -> None:

@@ -193,6 +193,13 @@ def binaries() -> list[Path]:
     return [path for path in found if path.stat().st_size < 300_000]
 
 
+@cache
+def networks() -> list[tuple[Path, Path]]:
+    """Real texts with their weights."""
+    pairs = ((path.with_name(path.name.split(".")[0] + ".prototxt"), path) for path in binaries())
+    return [pair for pair in pairs if pair[0].exists()]
+
+
 @st.composite
 def damaged(draw: st.DrawFn, data: bytes) -> bytes:
     """Bytes with some flipped, replaced, cut out, doubled, or a number grown."""
