@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 import subprocess
 from pathlib import Path
 
@@ -149,3 +150,45 @@ def test_the_program_writes_the_number_first(host_tools: HostTools, tmp_path: Pa
             found = (tmp_path / "y").read_bytes()
             assert int.from_bytes(found[:4], "little") == len(rows)
             assert np.frombuffer(found[4:], "<f4").reshape(-1, 7).tolist() == rows
+
+
+def test_the_readmes_loop_prints_them(root: Path, host_tools: HostTools, tmp_path: Path) -> None:
+    """The README's function, compiled as it stands, in a program around it."""
+    code = re.search(r"```c\n(void print_faces.*?)```", (root / "README.md").read_text(), re.DOTALL)
+    assert code is not None
+    runtime = root / "runtime_c"
+    source = f"""
+        #define _POSIX_C_SOURCE 200809L
+        #include "dmt_file.h"
+        {code[1]}
+        int main(int count, char **argument) {{
+          dmt_config config = {{dmt_kernels("generic", NULL), 1, NULL, NULL, NULL}};
+          dmt_memory sizes;
+          dmt_context *context = open_model("faces", argument[count - 2], &config, &sizes);
+          dmt_view view;
+          size_t size, at = 0;
+          const float *values = read_file("faces", argument[count - 1], &size);
+          for (uint32_t i = 0; dmt_input(context, i, &view) == DMT_OK; at += view.dim[1], i++) {{
+            dmt_write_f32(&view, values + at);
+          }}
+          dmt_run(context);
+          print_faces(context);
+          return 0;
+        }}"""
+    (tmp_path / "faces.c").write_text(source)
+    library = [*(runtime / "src").glob("*.c"), *(runtime / "kernels").glob("*/*.c")]
+    objects = [
+        root / "build/host/obj" / path.relative_to(runtime).with_suffix(".o") for path in library
+    ]
+    include = [f"-I{runtime / folder}" for folder in ("include", "src", "programs")]
+    command = ["gcc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function", *include]
+    subprocess.run(
+        [*command, "-pthread", "faces.c", *objects, "-o", "faces", "-lm"], cwd=tmp_path, check=True
+    )
+    (tmp_path / "net.demi").write_bytes(file().build())
+    (tmp_path / "x").write_bytes(b"".join(x.tobytes() for x in feed([0.75, 0, 1]).values()))
+    done = subprocess.run(
+        ["./faces", "net.demi", "x"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    lines = ["1.00 at 4.000 4.000 to 5.000 5.000", "0.75 at 0.000 0.000 to 1.000 1.000"]
+    assert done.stdout.splitlines() == lines
