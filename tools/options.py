@@ -61,7 +61,9 @@ def reading(parser: ArgumentParser) -> None:
     group.add_argument(
         "--dialect",
         choices=DIALECTS,
-        help="the fork of Caffe that the network was made for; guessed for a caffemodel alone",
+        metavar="FORK",
+        help="the fork of Caffe that the network was made for; guessed for a caffemodel alone: "
+        + ", ".join(DIALECTS),
     )
     group.add_argument(
         "--strict", action="store_true", help="refuse unknown fields in place of a warning"
