@@ -84,6 +84,15 @@ class Graph:
                 found[name].append(node)
         return found
 
+    def counted(self) -> set[str]:
+        """The tensors that have as many rows (axis 2) as a run finds."""
+        return {
+            name
+            for node in self.nodes
+            if node.op.capacity(self.shapes(node.inputs)) is not None
+            for name in node.outputs
+        }
+
     def output_keys(self) -> dict[str, str]:
         """Map the user's key of each network output to its tensor."""
         plain = {t: key for key, t in self.blobs.items() if "@" not in key}

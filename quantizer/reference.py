@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from demitasse.converter.evaluate import checked
-from demitasse.converter.flat.prepare import counted, prepare
+from demitasse.converter.flat.prepare import prepare
 from demitasse.converter.graph import Graph, Node, Tensor
 from demitasse.converter.ops import Concat, Constant, Dequantize, Quantize
 from demitasse.errors import ShapeError, UnsupportedError
@@ -43,7 +43,7 @@ def run_integer(
     runs = [_run(graph, sample) for sample in _samples(graph, stored)]
     if len(runs) == 1:
         return {key: runs[0][name] for key, name in keys.items()}
-    joins = {name: join_rows for name in counted(graph)}
+    joins = {name: join_rows for name in graph.counted()}
     return {
         key: joins.get(name, np.concatenate)([run[name] for run in runs])
         for key, name in keys.items()

@@ -13,7 +13,7 @@ from demitasse.converter.flat.layout import (
     join_regions,
     moved_views,
 )
-from demitasse.converter.flat.prepare import HIDDEN, counted, prepare
+from demitasse.converter.flat.prepare import HIDDEN, prepare
 from demitasse.converter.graph import Graph, Node, Quantization
 from demitasse.converter.ops import (
     ArgMax,
@@ -111,7 +111,7 @@ def lower(graph: Graph) -> Program:
     graph = prepare(graph)
     operands = {name: _operand(graph, name, view) for name, view in assign(graph).items()}
     _check_unread(graph)
-    for name in counted(graph):
+    for name in graph.counted():
         operands[name] = replace(operands[name], counted=True)
     steps: list[Step] = []
     after = dict.fromkeys(graph.inputs, 0)
@@ -123,7 +123,7 @@ def lower(graph: Graph) -> Program:
 
 def _check_unread(graph: Graph) -> None:
     """Nothing in the runtime reads a tensor that has as many rows as a run finds."""
-    names = counted(graph)
+    names = graph.counted()
     for node in graph.nodes:
         if read := names.intersection(node.inputs):
             raise UnsupportedError(

@@ -27,8 +27,8 @@ HIDDEN = "%"  # names that start so never reach the user
 
 
 def prepare(graph: Graph) -> Graph:
-    """No Identity, BatchNorm, Reverse or PriorBox; every InnerProduct flattens rank 2 or 4 from axis 1; an
-    output that has as many rows as a run finds has room for the most."""
+    """No Identity, BatchNorm, Reverse or PriorBox; every InnerProduct flattens rank 2 or 4 from
+    axis 1; an output that has as many rows as a run finds has room for the most."""
     graph = _copy_passed_through(drop_identities(fix_sizes(graph)))
     tensors = dict(graph.tensors)
     producers = graph.producers()
@@ -55,16 +55,6 @@ def prepare(graph: Graph) -> Graph:
         else:
             nodes.append(node)
     return without_dead_moves(replace(graph, tensors=tensors), nodes)
-
-
-def counted(graph: Graph) -> set[str]:
-    """The tensors that have as many rows as a run finds."""
-    return {
-        name
-        for node in graph.nodes
-        if node.op.capacity(graph.shapes(node.inputs)) is not None
-        for name in node.outputs
-    }
 
 
 def _inner_product(

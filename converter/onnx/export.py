@@ -31,10 +31,10 @@ def export_onnx(graph: Graph, opset: int = DEFAULT) -> onnx.ModelProto:
     names = value_names(graph)
     parts = Parts(opset, taken(names.values()), taken(node.name for node in graph.nodes))
     gaps = []
-    counted = _counted(graph)
+    counted = graph.counted()
     for node in graph.nodes:
         try:
-            if not counted.keys().isdisjoint(node.inputs):
+            if not counted.isdisjoint(node.inputs):
                 raise UnsupportedError("its input has as many rows as a run finds")
             _write(parts, graph, node, names)
         except UnsupportedError as error:
@@ -83,25 +83,14 @@ def _model(graph: Graph, parts: Parts, names: Mapping[str, str]) -> onnx.ModelPr
     nodes = _needed(parts.nodes, outputs)
     read = {name for node in nodes for name in node.input}
     made = {name for node in nodes for name in node.output}
-
-    counted = _counted(graph)
-
-    def described(tensors: Iterable[str]) -> list[onnx.ValueInfoProto]:
-        return [
-            helper.make_tensor_value_info(
-                names[name], TensorProto.FLOAT, counted.get(name, graph.tensors[name].shape)
-            )
-            for name in tensors
-        ]
-
-    between = (name for name in graph.tensors if names[name] in made - set(outputs))
+    between = [name for name in graph.tensors if names[name] in made - set(outputs)]
     body = helper.make_graph(
         nodes,
         graph.name or "network",
-        described(graph.inputs),
-        described(graph.outputs),
+        _described(graph, names, graph.inputs),
+        _described(graph, names, graph.outputs),
         [tensor for name, tensor in parts.initializers.items() if name in read],
-        value_info=described(between),
+        value_info=_described(graph, names, between),
     )
     return helper.make_model(
         body,
@@ -112,14 +101,17 @@ def _model(graph: Graph, parts: Parts, names: Mapping[str, str]) -> onnx.ModelPr
     )
 
 
-def _counted(graph: Graph) -> dict[str, tuple[int | str, ...]]:
-    """Shapes of outputs whose number of rows a run decides, with a name in its place."""
-    found: dict[str, tuple[int | str, ...]] = {}
-    for node in graph.nodes:
-        if node.op.capacity(graph.shapes(node.inputs)) is not None:
-            for name in node.outputs:
-                shape = graph.tensors[name].shape
-                found[name] = (*shape[:2], f"{node.name} rows", *shape[3:])
+def _described(
+    graph: Graph, names: Mapping[str, str], tensors: Iterable[str]
+) -> list[onnx.ValueInfoProto]:
+    """Name, type and shape of each; a number of rows that only a run tells is a symbol."""
+    counted = graph.counted()
+    found = []
+    for name in tensors:
+        shape: list[int | str] = [*graph.tensors[name].shape]
+        if name in counted:
+            shape[2] = f"{names[name]} rows"
+        found.append(helper.make_tensor_value_info(names[name], TensorProto.FLOAT, shape))
     return found
 
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from demitasse.converter.evaluate import evaluate
 from demitasse.converter.flat import write_model
-from demitasse.converter.flat.prepare import counted
 from demitasse.converter.graph import Graph
 from demitasse.quantizer.quantize import quantize
 from demitasse.quantizer.reference import run_integer
@@ -39,7 +38,7 @@ def quantized(
 
 def stored_bytes(outputs: Blobs, graph: Graph) -> bytes:
     """Outputs as `dmt_run --quantized` writes them."""
-    rows = counted(graph)
+    rows = graph.counted()
     found = b""
     for key, name in graph.output_keys().items():
         found += np.uint32(outputs[key].shape[2]).tobytes() if name in rows else b""

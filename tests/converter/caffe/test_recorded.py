@@ -19,7 +19,6 @@ from support.recorded import (
 
 from demitasse.converter.caffe.reader import load_caffe
 from demitasse.converter.evaluate import evaluate
-from demitasse.converter.flat.prepare import counted
 from demitasse.errors import DemitasseError, DemitasseWarning, UnsupportedError
 
 
@@ -28,7 +27,7 @@ def test_models(models_dir: Path, name: str) -> None:
     recording = recorded_model(models_dir, name)
     graph = recording.graph()
     blobs = evaluate(graph, recording.inputs, all_blobs=True)
-    rows = counted(graph)
+    rows = graph.counted()
     for key, (values, largest) in recording.blobs.items():
         shape = recording.shapes[key]
         assert list(blobs[key].shape) == shape
