@@ -14,9 +14,11 @@ from argparse import (
     Action,
     ArgumentDefaultsHelpFormatter,
     ArgumentParser,
+    Namespace,
     RawDescriptionHelpFormatter,
 )
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from typing import Any, NoReturn, TextIO
 
@@ -27,7 +29,7 @@ from demitasse.tools.answer import Answer
 # Each subcommand's module declares its options and runs it; its docstring is the help.
 COMMANDS = {
     "compile": "prototxt caffemodel --data DATA -o net.demi",
-    "inspect": "net.demi | prototxt [caffemodel]",
+    "inspect": "net.demi | prototxt [caffemodel] | caffemodel",
     "convert": "prototxt caffemodel --to demi|onnx|caffe -o FILE",
     "calibrate": "prototxt caffemodel --data DATA -o net.dstat",
     "threshold": "net.dstat -o net.dtable",
@@ -70,28 +72,33 @@ class Formatter(RawDescriptionHelpFormatter, ArgumentDefaultsHelpFormatter):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; returns its exit status."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    return guarded(lambda: parser(given[:1]).parse_args(given), "demitasse")
+
+
+def guarded(parse: Callable[[], Namespace], prog: str) -> int:
+    """Parse, run the options' `command` and print its answer; what goes wrong is one line."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("always", DemitasseWarning)
-            warnings.showwarning = _show_warning
-            return _run(sys.argv[1:] if arguments is None else list(arguments))
+            warnings.showwarning = partial(_show_warning, prog)
+            return _run(parse())
     except DemitasseError as error:
-        _say("error", str(error))
+        _say(prog, "error", str(error))
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except OSError as error:
         if error.filename is None:
             raise
-        _say("error", f"{error.filename}: {error.strerror}")
+        _say(prog, "error", f"{error.filename}: {error.strerror}")
     except KeyboardInterrupt:
-        _say("error", "interrupted")
+        _say(prog, "error", "interrupted")
         return 128 + signal.SIGINT
     return 2
 
 
-def _run(arguments: Sequence[str]) -> int:
-    options = parser(arguments[:1]).parse_args(arguments)
+def _run(options: Namespace) -> int:
     answer: Answer = options.command(options)
     if options.json:
         print(answer.json())
@@ -122,13 +129,19 @@ def parser(wanted: Sequence[str] = ()) -> Parser:
             formatter_class=Formatter,
         )
         module.declare(command)
-        command.add_argument("--json", action="store_true", help="print one JSON object")
-        command.add_argument("--quiet", action="store_true", help="print warnings and errors only")
+        reporting(command)
         command.set_defaults(command=module.command)
     return top
 
 
+def reporting(command: ArgumentParser) -> None:
+    """How much is printed."""
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+    command.add_argument("--quiet", action="store_true", help="print warnings and errors only")
+
+
 def _show_warning(
+    prog: str,
     message: Warning | str,
     category: type[Warning],
     filename: str,
@@ -138,11 +151,11 @@ def _show_warning(
 ) -> None:
     """One line a warning of ours; anything else is a developer's affair, and stays as it was."""
     if issubclass(category, DemitasseWarning):
-        _say("warning", str(message))
+        _say(prog, "warning", str(message))
     else:
         sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))
 
 
-def _say(kind: str, message: str) -> None:
+def _say(prog: str, kind: str, message: str) -> None:
     first, *more = (line.strip() for line in message.splitlines())
-    print(f"demitasse: {kind}: {' '.join([first, ' | '.join(more)]).strip()}", file=sys.stderr)
+    print(f"{prog}: {kind}: {' '.join([first, ' | '.join(more)]).strip()}", file=sys.stderr)
