@@ -20,6 +20,7 @@ import os
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from demitasse.converter.files import write_whole
 from demitasse.converter.graph import Graph
@@ -30,6 +31,11 @@ from demitasse.quantizer import compile as pipeline
 from demitasse.tools import options as shared
 from demitasse.tools import report
 from demitasse.tools.answer import Answer
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+    from demitasse.converter.onnx.check import Verdict
 
 
 def declare(parser: ArgumentParser) -> None:
@@ -72,21 +78,27 @@ def _demi(options: Namespace) -> Answer:
 
 def _onnx(options: Namespace) -> Answer:
     from demitasse.converter.onnx.check import check
-    from demitasse.converter.onnx.export import export_onnx, serialise
+    from demitasse.converter.onnx.export import export_onnx
 
     graph = _exchanged(options)
     model = export_onnx(graph, options.opset)
+    return written_onnx(options.out, model, check(model, graph))
+
+
+def written_onnx(name: Path, model: ModelProto, verdict: Verdict) -> Answer:
+    """Write the model if it is as good as its graph."""
+    from demitasse.converter.onnx.export import serialise
+
     content = serialise(model)
-    verdict = check(model, graph)
-    name = options.out
+    opset = model.opset_import[0].version
     kept = f"largest error {verdict.error:.2g} of an output's range by {verdict.engine}"
     if verdict.good:
         write_whole(name, [content])
-        size = f"{len(model.graph.node)} nodes, opset {options.opset}, {len(content):,} bytes"
+        size = f"{len(model.graph.node)} nodes, opset {opset}, {len(content):,} bytes"
         text = f"{name}: {size}; {kept}"
     else:
         text = f"{name} is not written: {verdict.first}; {kept}"
-    data = {"file": name, "bytes": len(content), "opset": options.opset}
+    data = {"file": name, "bytes": len(content), "opset": opset}
     data |= {"error": verdict.error, "engine": verdict.engine, "differs": verdict.first or None}
     return Answer(text, data, verdict.good)
 

@@ -138,8 +138,10 @@ def _apply(model: onnx.ModelProto, renamed: Mapping[str, str]) -> None:
     for node in body.node:
         node.input[:] = [renamed.get(name, name) for name in node.input]
         node.output[:] = [renamed.get(name, name) for name in node.output]
-    for info in [*body.input, *body.output, *body.value_info, *body.initializer]:
+    for info in (*body.input, *body.output, *body.value_info):
         info.name = renamed.get(info.name, info.name)
+    for tensor in body.initializer:
+        tensor.name = renamed.get(tensor.name, tensor.name)
 
 
 def thaw(model: onnx.ModelProto) -> None:
