@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import onnx
-from onnx.reference import ReferenceEvaluator
-from onnx.reference.op_run import OpRun
 
 from demitasse.converter.evaluate import evaluate
 from demitasse.converter.graph import Graph, Shape
+from demitasse.converter.onnx.evaluator import evaluate_onnx
 from demitasse.converter.onnx.export import value_names
 from demitasse.converter.onnx.versions import runtime
 from demitasse.converter.ops import Embed, Gather, PsRoiPool, RoiPool
@@ -21,15 +19,6 @@ from demitasse.converter.passes import fold_constants
 TOLERANCE = 1e-4  # of a value's largest magnitude
 
 Values = Mapping[str, np.ndarray]
-
-
-class BatchNormalization(OpRun):
-    """With the stored statistics: before opset 14 onnx's own takes those of the batch."""
-
-    def _run(self, x: Any, scale: Any, bias: Any, mean: Any, variance: Any, **how: Any) -> Any:
-        shape = (-1, *(1,) * (x.ndim - 2))
-        factor = scale / np.sqrt(variance + np.float32(how["epsilon"]))
-        return ((x - mean.reshape(shape)) * factor.reshape(shape) + bias.reshape(shape),)
 
 
 @dataclass(frozen=True)
@@ -78,8 +67,7 @@ def run(model: onnx.ModelProto, inputs: Values, outputs: list[str]) -> list[np.n
     """The named outputs of a model."""
     module = runtime()
     if module is None:
-        evaluator = ReferenceEvaluator(model, new_ops=[BatchNormalization])
-        return [np.asarray(value) for value in evaluator.run(outputs, dict(inputs))]
+        return evaluate_onnx(model, inputs, outputs)
     options = module.SessionOptions()
     options.log_severity_level = 3
     session = module.InferenceSession(

@@ -53,7 +53,8 @@ def detection_output(step: Step, op: DetectionOutput) -> str:
     for image in range(images):
         at = step.integers(np.array(image), "image")
         own, theirs = (step.add("Gather", value, at, axis=0) for value in (scores, boxes))
-        found = _strongest(step, Candidates(own, theirs, len(labels), priors), op.top_k)
+        sets = len(labels) if groups > 1 else 1
+        found = _strongest(step, Candidates(own, theirs, len(labels), priors), sets, op.top_k)
         at, place = _suppressed(step, found, op.confidence_threshold, op.nms_threshold)
         label = step.add("Gather", names, at, axis=0)
         score, box = _picked(step, found, at, place)
@@ -149,17 +150,18 @@ def _corners(step: Step, centre: str, reach: str, axis: int) -> str:
     return step.add("Concat", near, far, axis=axis)
 
 
-def _strongest(step: Step, found: Candidates, most: int) -> Candidates:
-    """At most so many of each list; boxes become a set for each list."""
-    shape = (found.lists, found.length, 4)
-    boxes = step.add("Expand", found.boxes, step.integers(shape, "shape"))
-    if not 0 <= most < found.length:
-        return Candidates(found.scores, boxes, found.lists, found.length)
+def _strongest(step: Step, found: Candidates, sets: int, most: int) -> Candidates:
+    """At most so many of each list. Of boxes there is one set for all lists, then one for each."""
+    lists, length = found.lists, found.length
+    if not 0 <= most < length:
+        boxes = step.add("Expand", found.boxes, step.integers((lists, length, 4), "shape"))
+        return Candidates(found.scores, boxes, lists, length)
     count = step.integers([most], "count")
     scores, at = step.add_many("TopK", (found.scores, count), 2, axis=1)
-    at = step.reshape(at, (found.lists, most, 1))
-    at = step.add("Expand", at, step.integers((found.lists, most, 4), "shape"))
-    return Candidates(scores, step.add("GatherElements", boxes, at, axis=1), found.lists, most)
+    if sets > 1:
+        at = step.add("Add", at, step.integers(np.arange(sets)[:, None] * length, "set"))
+    boxes = step.add("Gather", step.reshape(found.boxes, (sets * length, 4)), at, axis=0)
+    return Candidates(scores, boxes, lists, most)
 
 
 def _suppressed(step: Step, found: Candidates, threshold: float, overlap: float) -> tuple[str, str]:

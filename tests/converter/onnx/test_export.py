@@ -147,11 +147,17 @@ def test_a_model_that_differs_is_told_by_its_first_layer() -> None:
     assert verdict.first.startswith("layer 'conv2' (Conv2d): conv2 is off by ")
 
 
-def test_without_onnxruntime_the_evaluator_of_onnx_runs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("opset", [11, 18])
+@pytest.mark.parametrize(
+    "name", ["branches", "deconv_groups", "ip_bn_scale_relu", "lrn_across", "pool_mask", "ssd_head"]
+)
+def test_without_onnxruntime_the_evaluator_of_onnx_runs_it(
+    monkeypatch: pytest.MonkeyPatch, name: str, opset: int
+) -> None:
     monkeypatch.setattr(checking, "runtime", lambda: None)
-    graph = loaded("ip_bn_scale_relu")
-    verdict = check(export_onnx(graph), graph)
-    assert verdict.good
+    graph = loaded(name)
+    verdict = check(export_onnx(graph, opset), graph)
+    assert verdict.good, verdict.first
     assert verdict.engine == f"onnx {onnx.__version__}'s evaluator"
 
 
