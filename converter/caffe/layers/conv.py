@@ -11,7 +11,7 @@ from demitasse.converter.caffe.params import Params
 from demitasse.converter.caffe.registry import caffe_layer
 from demitasse.converter.ops import InnerProduct
 from demitasse.converter.ops.base import canonical_axis, count
-from demitasse.errors import ParseError, ShapeError
+from demitasse.errors import ParseError, ShapeError, UnsupportedError
 
 MANY = range(1, 1 << 20)
 
@@ -106,6 +106,9 @@ def inner_product(context: Context) -> None:
         context.emit(relu, inputs=[result])
 
 
+MAX_PICKS = 1 << 24  # values of the convolution that stands for an Im2col
+
+
 @caffe_layer("Im2col")
 def im2col(context: Context) -> None:
     """Each window's values as channels: a convolution that picks one value each."""
@@ -116,6 +119,8 @@ def im2col(context: Context) -> None:
     params.ignore("force_nd_im2col", "engine", "num_output", "group", "bias_term")
     params.ignore("weight_filler", "bias_filler")
     channels, size = context.shape[axis], count(window.kernel)
+    if channels * size**2 > MAX_PICKS:
+        raise UnsupportedError(f"a window of {window.kernel} over {channels} channels is too large")
     picks = np.eye(size, dtype=np.float32).reshape(size, 1, *window.kernel)
     weights = {"weight": np.tile(picks, (channels, *(1,) * (picks.ndim - 1)))}
     conv = Convolution(axis, channels * size, window, groups=channels)
