@@ -16,9 +16,12 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.bits import check_host, quantized, run_program
+from support.graphs import Builder
 from support.recorded import MODELS, recorded_model
 
 import demitasse
+from demitasse.converter.graph import Graph
+from demitasse.converter.ops import Conv2d, InnerProduct, PsRoiPool, RoiPool, YoloOutput
 from demitasse.converter.passes import optimize
 from demitasse.quantizer.boxes import overlaps
 from demitasse.quantizer.preprocess import Preprocess
@@ -231,3 +234,48 @@ def test_rows_everywhere(
     command = [str(arm_tools.qemu), str(arm_tools.run)]
     assert run_program(command, path, recording.inputs, graph.inputs) == text
     assert int.from_bytes(text[:4], "little") == (len(text) - 4) // 28 > 0
+
+
+def small_networks() -> dict[str, tuple[Graph, dict[str, np.ndarray]]]:
+    """Heads of other kinds behind a convolution, and something to feed them."""
+    rng = np.random.default_rng(4)
+    networks = {}
+    for name, head in {
+        "roi": RoiPool((2, 3), 0.5),
+        "psroi": PsRoiPool(2, 2, 0.5),
+        "yolo 2": YoloOutput(3, (((1.0, 2.0),),), softmax=True, confidence_threshold=0.2),
+        "yolo 3": YoloOutput(3, (((1.0, 2.0),),), confidence_threshold=0.2),
+    }.items():
+        net = Builder(5)
+        feed = {"data": rng.normal(0, 1, (1, 3, 9, 10)).astype(np.float32)}
+        x = net.add(
+            Conv2d(8, (3, 3), (1, 1)), net.input("data", 1, 3, 9, 10), weight=net.random(8, 3, 3, 3)
+        )
+        if isinstance(head, YoloOutput):
+            net.add(head, x)
+        else:
+            corners = rng.uniform(0, 12, (5, 2))
+            regions = np.concatenate([np.zeros((5, 1)), corners, corners + 4], axis=1)
+            feed["rois"] = regions.astype(np.float32)
+            pooled = net.add(head, x, net.input("rois", 5, 5))
+            size = int(np.prod(net.tensors[pooled].shape[1:]))
+            net.add(InnerProduct(4), pooled, weight=net.random(4, size))
+        networks[name] = (net.graph(), feed)
+    return networks
+
+
+@pytest.mark.arm
+@pytest.mark.parametrize("precision", ["int8", "int16"])
+@pytest.mark.parametrize("name", small_networks())
+def test_small_heads_everywhere(name: str, precision: str, arm_tools: Any, tmp_path: Path) -> None:
+    """Regions stay floats in an integer network: a pixel's place is no value to be rounded."""
+    graph, feed = small_networks()[name]
+    integer = quantized(optimize(graph), feed, precision)
+    assert integer.tensors["data"].dtype == precision
+    if "rois" in feed:
+        assert integer.tensors["rois"].dtype == "float32"
+    path = tmp_path / "net.demi"
+    expected = check_host(integer, feed, path)
+    assert len(expected) >= (4 + 2 * 28 if "yolo" in name else 20)  # rows, or codes of 5 x 4
+    command = [str(arm_tools.qemu), str(arm_tools.run)]
+    assert run_program(command, path, feed, integer.inputs) == expected
