@@ -176,9 +176,32 @@ class Tensor:
 
 
 @dataclass
+class Expanded:
+    """A tensor whose axes of one element are read `shape` times, with stride 0."""
+
+    tensor: Tensor
+    shape: tuple[int, ...]
+
+    @property
+    def values(self) -> np.ndarray:
+        return np.broadcast_to(self.tensor.values, self.shape)
+
+    @property
+    def buffer(self) -> np.ndarray:
+        return self.tensor.buffer
+
+    def view(self) -> View:
+        view = self.tensor.view()
+        for axis, size in enumerate(self.shape):
+            if view.dim[axis] != size:
+                view.dim[axis], view.stride[axis] = size, 0
+        return view
+
+
+@dataclass
 class Call:
     opcode: int
-    inputs: list[Tensor]
+    inputs: list[Tensor | Expanded]
     out: Tensor
     param: bytes = b""
     chan: bytes = b""

@@ -16,6 +16,7 @@ from tests.runtime.operators import (
     RANGE,
     UNSUPPORTED,
     Call,
+    Expanded,
     Tensor,
     arrays,
     bits,
@@ -111,6 +112,31 @@ def test_integer_eltwise(library: ctypes.CDLL, opcode: int, dtype: type) -> None
             y = zeros[-1] + eltwise_one(opcode, q, header, records)
             expected[at] = clamp(y, low, high)
         np.testing.assert_array_equal(Call(opcode, ins, out, param).run(library), expected)
+
+    check()
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, F])
+def test_inputs_that_repeat(library: ctypes.CDLL, dtype: type) -> None:
+    """Stride 0, which an expanded axis has."""
+
+    @examples(25)
+    @given(shapes, seeds, gaps)
+    def check(shape, seed, gap) -> None:
+        rng = np.random.default_rng(seed)
+        small = tuple(int(n) if rng.random() < 0.5 else 1 for n in shape)
+        x, y = (
+            rng.standard_normal(s).astype(F) if dtype is F else integers(rng, dtype, s, "random")
+            for s in (tuple(shape), small)
+        )
+        second = Expanded(tensor(rng, y, gap), tuple(shape))
+        out = tensor(rng, np.zeros(shape, dtype), gap)
+        np.testing.assert_array_equal(Call(COPY, [second], out).run(library), second.values)
+        ends = (F(-np.inf), F(np.inf)) if dtype is F else RANGE[2 if dtype == np.int8 else 3]
+        one = (0, 0, 0) if dtype is F else (2**30, 1, 0)  # a factor of 1
+        param = words(*ends, 0, 0, *one, *one)
+        found = Call(MAX, [tensor(rng, x, gap), second], out, param).run(library)
+        np.testing.assert_array_equal(found, np.maximum(x, second.values))
 
     check()
 

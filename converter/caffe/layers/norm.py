@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
+from demitasse.converter.caffe.layers.eltwise import spread
 from demitasse.converter.caffe.lower import Blob, Context
 from demitasse.converter.caffe.params import Params
 from demitasse.converter.caffe.registry import caffe_layer
 from demitasse.converter.graph import Shape
-from demitasse.converter.ops import BatchNorm, Bias, Lrn, Mvn, Normalize, Reshape, Scale, Softmax
+from demitasse.converter.ops import (
+    BatchNorm,
+    Bias,
+    Eltwise,
+    Lrn,
+    Mvn,
+    Normalize,
+    Reshape,
+    Scale,
+    Softmax,
+)
 from demitasse.converter.ops.base import canonical_axis
 from demitasse.errors import ParseError, ShapeError, WeightsError
 
@@ -58,7 +69,17 @@ def scale(context: Context) -> None:
     expected = {"scale": Blob(shape, filler)} if len(context.bottoms) == 1 else {}
     if params.boolean("bias_term", False):
         expected["bias"] = Blob(shape, bias_filler)
-    context.emit(Scale(axis), context.weights(**expected))
+    weights = context.weights(**expected)
+    if len(context.bottoms) == 1:
+        context.emit(Scale(axis), weights)
+        return
+    x, second = context.bottoms
+    factors = x, spread(context, second, x, axis)
+    if expected:
+        product = context.between(Eltwise("prod"), *factors)
+        context.emit(Bias(axis), weights, inputs=[product])
+    else:
+        context.emit(Eltwise("prod"), inputs=factors)
 
 
 @caffe_layer("Bias")
@@ -68,7 +89,12 @@ def bias(context: Context) -> None:
     axis, shape = _span(context, params)
     filler = params.filler("filler")
     expected = {"bias": Blob(shape, filler)} if len(context.bottoms) == 1 else {}
-    context.emit(Bias(axis), context.weights(**expected))
+    weights = context.weights(**expected)
+    if expected:
+        context.emit(Bias(axis), weights)
+    else:
+        x, second = context.bottoms
+        context.emit(Eltwise("sum"), inputs=[x, spread(context, second, x, axis)])
 
 
 def _span(context: Context, params: Params) -> tuple[int, Shape]:

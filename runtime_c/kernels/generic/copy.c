@@ -1,6 +1,6 @@
 /* The same elements in the same order, into another shape or other strides. */
 #include "dmt_copy.h"
-#include "dmt_params.h"
+#include "dmt_loop.h"
 
 /* Where an element stands: axes of more than one element, merged where they continue each other. */
 typedef struct {
@@ -62,15 +62,70 @@ static dmt_status copy_check(const dmt_call *call) {
   return good ? DMT_OK : DMT_E_OPERATOR;
 }
 
+/* The next outer axis of both; 0 where there is no room for it. */
+static int copy_axis(dmt_loop *loop, uint32_t dim, size_t y, size_t x) {
+  uint32_t last = loop->rank - 1;
+  if (loop->rank > 0 && y == loop->stride[last][0] * loop->dim[last] &&
+      x == loop->stride[last][1] * loop->dim[last]) {
+    loop->dim[last] *= dim;
+    return 1;
+  }
+  if (loop->rank == DMT_MAX_RANK) {
+    return 0;
+  }
+  loop->dim[loop->rank] = dim;
+  loop->stride[loop->rank][0] = y;
+  loop->stride[loop->rank++][1] = x;
+  return 1;
+}
+
+/* Axes of which those of both views are made, from the last to the first, so that the output can be
+ * written in the order of its memory. 0 where one view's axes cut through the other's. */
+static int copy_common(const dmt_view *x, const dmt_view *y, dmt_loop *loop) {
+  uint32_t i = x->rank, j = y->rank, xs = 1, ys = 1;
+  size_t at = 0, to = 0;
+  loop->rank = 0;
+  for (;;) {
+    while (xs == 1 && i > 0) {
+      xs = x->dim[--i];
+      at = x->stride[i];
+    }
+    while (ys == 1 && j > 0) {
+      ys = y->dim[--j];
+      to = y->stride[j];
+    }
+    if (xs == 1 && ys == 1) {
+      break;
+    }
+    uint32_t dim = xs < ys ? xs : ys;
+    if (xs % dim || ys % dim || !copy_axis(loop, dim, to, at)) {
+      return 0;
+    }
+    xs /= dim;
+    ys /= dim;
+    at *= dim;
+    to *= dim;
+  }
+  return loop->rank > 0 || copy_axis(loop, 1, 0, 0);
+}
+
 static void copy_run(const dmt_call *call) {
+  uint32_t item = dmt_item(call->dtype);
+  dmt_loop loop;
+  if (copy_common(&call->in[0], &call->out, &loop)) {
+    loop.operands = 2;
+    loop.base[0] = call->out.data;
+    loop.base[1] = call->in[0].data;
+    dmt_loop_go(&loop, call, dmt_copy_line, &item);
+    return;
+  }
   copy_cursor x, y;
   copy_open(&x, &call->in[0]);
   copy_open(&y, &call->out);
   for (uint32_t left = copy_count(&call->out); left > 0;) {
     uint32_t xs = x.dim[x.rank - 1] - x.at[x.rank - 1], ys = y.dim[y.rank - 1] - y.at[y.rank - 1];
     uint32_t n = xs < ys ? xs : ys;
-    dmt_copy_elements(y.data, y.stride[y.rank - 1], x.data, x.stride[x.rank - 1], n,
-                      dmt_item(call->dtype));
+    dmt_copy_elements(y.data, y.stride[y.rank - 1], x.data, x.stride[x.rank - 1], n, item);
     copy_advance(&x, n);
     copy_advance(&y, n);
     left -= n;

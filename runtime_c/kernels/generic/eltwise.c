@@ -28,31 +28,51 @@ static dmt_status eltwise_prod_check(const dmt_call *call) {
   return call->dtype != DMT_F32 && call->inputs != 2 ? DMT_E_OPERATOR : eltwise_check(call);
 }
 
+enum { ELTWISE_RUN = 64 };
+
+/* n <= ELTWISE_RUN elements one behind the other: loops over these are loops over vectors. */
+static const float *eltwise_dense(const uint8_t *x, size_t step, uint32_t n, float *room) {
+  if (step == sizeof(float)) {
+    return (const float *)(const void *)x;
+  }
+  for (uint32_t i = 0; i < n; i++) {
+    room[i] = *(const float *)(const void *)(x + i * step);
+  }
+  return room;
+}
+
+static float eltwise_one(uint32_t opcode, float a, float b) {
+  return opcode == DMT_OP_SUM ? a + b : opcode == DMT_OP_PROD ? a * b : b > a ? b : a;
+}
+
 static void eltwise_f32(const void *context, uint32_t n, uint8_t *const *at, const size_t *step,
                         uint32_t opcode) {
   const dmt_call *call = context;
-  float low = dmt_float(call, 0), high = dmt_float(call, 4), some[64];
-  for (uint32_t begin = 0; begin < n; begin += 64) {
-    uint32_t count = n - begin < 64 ? n - begin : 64;
-    for (uint32_t k = 0; k < call->inputs; k++) {
-      const uint8_t *x = at[k + 1] + begin * step[k + 1];
-      float c = opcode == DMT_OP_SUM ? dmt_float(call, eltwise_record(k)) : 1.0f;
+  float low = dmt_float(call, 0), high = dmt_float(call, 4), y[ELTWISE_RUN], room[ELTWISE_RUN];
+  for (uint32_t begin = 0; begin < n; begin += ELTWISE_RUN) {
+    uint32_t count = n - begin < ELTWISE_RUN ? n - begin : ELTWISE_RUN;
+    const float *x = eltwise_dense(at[1] + begin * step[1], step[1], count, y);
+    float c = opcode == DMT_OP_SUM ? dmt_float(call, eltwise_record(0)) : 1.0f;
+    for (uint32_t i = 0; i < count; i++) {
+      y[i] = opcode == DMT_OP_SUM ? c * x[i] : x[i];
+    }
+    for (uint32_t k = 1; k < call->inputs; k++) {
+      x = eltwise_dense(at[k + 1] + begin * step[k + 1], step[k + 1], count, room);
+      c = opcode == DMT_OP_SUM ? dmt_float(call, eltwise_record(k)) : 1.0f;
       for (uint32_t i = 0; i < count; i++) {
-        float v = *(const float *)(const void *)(x + i * step[k + 1]);
-        if (k == 0) {
-          some[i] = opcode == DMT_OP_SUM ? c * v : v;
-        } else if (opcode == DMT_OP_SUM) {
-          some[i] = some[i] + c * v;
-        } else if (opcode == DMT_OP_PROD) {
-          some[i] = some[i] * v;
-        } else {
-          some[i] = v > some[i] ? v : some[i];
-        }
+        y[i] = eltwise_one(opcode, y[i], opcode == DMT_OP_SUM ? c * x[i] : x[i]);
       }
     }
     for (uint32_t i = 0; i < count; i++) {
-      float v = low > some[i] ? low : some[i];
-      *(float *)(void *)(at[0] + (begin + i) * step[0]) = high < v ? high : v;
+      float v = low > y[i] ? low : y[i];
+      y[i] = high < v ? high : v;
+    }
+    if (step[0] == sizeof(float)) {
+      memcpy(at[0] + begin * sizeof(float), y, count * sizeof(float));
+      continue;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+      *(float *)(void *)(at[0] + (begin + i) * step[0]) = y[i];
     }
   }
 }
