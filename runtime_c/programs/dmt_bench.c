@@ -151,8 +151,8 @@ int main(int count, char **argument) {
   options option = parse(count, argument);
   bench b = {NULL, NULL, 0};
   const char *kernels = NULL;
-  dmt_config config = {dmt_kernels(option.kernels, &kernels), option.threads, parallel_for, NULL,
-                       &b};
+  dmt_config config = {find_kernels(program, option.kernels, &kernels), option.threads,
+                       parallel_for, NULL, &b};
   if (config.operators == NULL) {
     die(program, "no kernels '%s' on this machine", option.kernels);
   }

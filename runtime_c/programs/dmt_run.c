@@ -128,7 +128,8 @@ static void write_outputs(const char *path, const dmt_context *context, int quan
 
 int main(int count, char **argument) {
   options option = parse(count, argument);
-  dmt_config config = {dmt_kernels(option.kernels, NULL), option.threads, NULL, NULL, NULL};
+  dmt_config config = {find_kernels(program, option.kernels, NULL), option.threads, NULL, NULL,
+                       NULL};
   if (config.operators == NULL) {
     die(program, "no kernels '%s' on this machine", option.kernels);
   }
