@@ -27,9 +27,13 @@ BLOBS = np.random.default_rng(0).normal(0, 1, (30, 1, 4, 4)).astype(np.float32)
 
 @pytest.fixture(scope="module")
 def graph() -> Graph:
+    return network(1)
+
+
+def network(batch: int) -> Graph:
     """Six priors of two classes and a background; about a third of the scores are high."""
     net = Builder(3)
-    x = net.input("data", 1, 1, 4, 4)
+    x = net.input("data", batch, 1, 4, 4)
     moves = net.add(InnerProduct(24), x, weight=net.random(24, 16, low=-0.1, high=0.1))
     scores = net.add(InnerProduct(18), x, weight=net.random(18, 16), bias=net.random(18) - 1)
     corners = net.random(6, 2, low=0)
@@ -69,6 +73,16 @@ def test_a_batch_is_what_the_reference_gives(compiled: tuple, graph: Graph) -> N
     assert set(mine[0, 0, :, 0]) == set(theirs[0, 0, :, 0])
     if precision == "fp32":
         np.testing.assert_allclose(mine, theirs, atol=1e-5)
+
+
+def test_a_text_of_many_samples_becomes_a_file_of_one(tmp_path: Path) -> None:
+    many = network(4)
+    demitasse.compile(many, tmp_path / "net.demi", "fp32")
+    model = Model.open(tmp_path / "net.demi")
+    assert model.inputs[0].shape == (1, 1, 4, 4)
+    (found,) = model.run({"data": BLOBS[:4]}).values()
+    (expected,) = demitasse.evaluate(many, {"data": BLOBS[:4]}).values()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_run_shows_the_boxes(compiled: tuple, capsys: pytest.CaptureFixture[str]) -> None:
