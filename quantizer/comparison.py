@@ -14,7 +14,7 @@ from demitasse.converter.summary import precision
 from demitasse.errors import DataError
 from demitasse.quantizer.datasets import Sample
 from demitasse.quantizer.feed import Feed
-from demitasse.quantizer.scheme import RANGES
+from demitasse.quantizer.scheme import out_of_range
 from demitasse.quantizer.scoring import Difference
 
 # A layer is bad below this many dB: what is left of the signal then decides answers.
@@ -78,7 +78,8 @@ def compare(
             if blob not in expected or expected[blob].shape != found[blob].shape:
                 continue
             differences.setdefault(blob, Difference()).add(expected[blob], found[blob])
-            outside = _outside(layers[blob][1], expected[blob])
+            tensor = layers[blob][1]
+            outside = out_of_range(expected[blob], tensor.dtype, tensor.scale, tensor.zero_point)
             clipped[blob] = clipped.get(blob, 0) + outside
     if not differences:
         raise DataError("the model and the network have no blob in common")
@@ -108,12 +109,3 @@ def _layers(file: ModelFile) -> dict[str, tuple[str, TensorRecord]]:
         for i in order
         if (name := (tensor := file.tensors[i]).name) is not None and not tensor.count
     }
-
-
-def _outside(tensor: TensorRecord, values: np.ndarray) -> int:
-    """How many float values lie more than half a step outside what the integers can say."""
-    if tensor.dtype not in RANGES:
-        return 0
-    low, high = ((code - tensor.zero_point) * tensor.scale for code in RANGES[tensor.dtype])
-    half = tensor.scale / 2
-    return int(np.count_nonzero((values < low - half) | (values > high + half)))

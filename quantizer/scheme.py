@@ -55,6 +55,15 @@ def quantize(
     return (steps.astype(np.int32) + zero_point).astype(dtype)
 
 
+def out_of_range(values: np.ndarray, dtype: str, scale: float, zero_point: int) -> int:
+    """How many real values lie more than half a step outside what the integers can say."""
+    if dtype not in RANGES:
+        return 0
+    low, high = ((code - zero_point) * scale for code in RANGES[dtype])
+    half = scale / 2
+    return int(np.count_nonzero((values < low - half) | (values > high + half)))
+
+
 # What comes later goes beyond what calibration saw, and a clipped value costs far more than the
 # one bit that this takes: of 100 faces' embeddings by MobileFaceNet, calibrated on 100 others, the
 # least cosine to float is 0.9942 without headroom, 0.9972 with a tenth, 0.999998 with double.

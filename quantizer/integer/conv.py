@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from demitasse.converter.graph import Arrays
+from demitasse.converter.graph import Arrays, Node, Tensor
 from demitasse.converter.ops import Conv2d, Deconv2d, InnerProduct
 from demitasse.errors import WeightsError
 from demitasse.quantizer.integer.base import (
@@ -56,6 +56,25 @@ def convolution_weights(site: Site, op: Convolution, weights: Arrays) -> dict[st
         "bias": codes.bias,
         **requantize_weights(real, slope_of(op.activation, weights)),
         **clamp_weights(site.output, op.activation),
+    }
+
+
+def float_weights(node: Node, x: Tensor, y: Tensor) -> dict[str, np.ndarray]:
+    """The float32 weight and bias that the constants of an integer convolution stand for.
+
+    x, y: the tensors that it reads and writes. A channel's weight scale follows from its
+    multiplier, which is exact enough to give the float32 scale back; of multiplier 0 it is 0.
+    """
+    op = node.op
+    assert isinstance(op, Convolution)
+    unit = quantization(x).scale * ACCUMULATOR_UNITS[x.dtype]
+    multiplier, left, right = (node.weights[k] for k in ("multiplier", "left", "right"))
+    real = np.ldexp(multiplier.astype(np.float64), left - right - 31)
+    scale = (real * quantization(y).scale / unit).astype(np.float32)
+    rows = _rows(op, node.weights["weight"]) * scale[:, None]
+    return {
+        "weight": _unrows(op, rows, node.weights["weight"].shape),
+        "bias": (node.weights["bias"] * (unit * scale.astype(np.float64))).astype(np.float32),
     }
 
 
