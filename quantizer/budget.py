@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from demitasse.converter.flat import parse_model, serialise
-from demitasse.converter.graph import Graph
+from demitasse.converter.graph import Graph, rebuild
 from demitasse.errors import DataError
 from demitasse.quantizer.datasets import Dataset
 from demitasse.quantizer.feed import feed_for
@@ -76,14 +76,30 @@ def keep_budget(trial: Trial, table: ScaleTable, budget: Budget) -> ScaleTable:
     dataset = trial.images.calibrate or trial.images.judge
     assert dataset is not None
     inputs = _inputs(trial, dataset)
+    values = _values(trial)
     with tqdm(desc="measure layers", unit="model", disable=trial.quiet, leave=False) as bar:
 
         def run(tried: ScaleTable | None) -> Sequence[Mapping[str, np.ndarray]]:
             bar.update()
-            return _run(trial, tried, inputs)
+            return _run(values, tried, inputs)
 
-        ranked = sensitivities(trial.folded, table, run)
+        ranked = sensitivities(values.folded, table, run)
     return raise_layers(table, ranked, lambda tried: budget.holds(_score(trial, tried)))
+
+
+def _values(trial: Trial) -> Trial:
+    """The network up to the values that make detections: between boxes there is no difference."""
+    rows = trial.folded.counted()
+    if not rows:
+        return trial
+    ends = [node for node in trial.folded.nodes if rows.intersection(node.outputs)]
+    read = [name for node in ends for name in node.inputs]
+    outputs = dict.fromkeys(name for name in (*trial.folded.outputs, *read) if name not in rows)
+    nodes = [node for node in trial.folded.nodes if node not in ends]
+    folded = rebuild(replace(trial.folded, outputs=tuple(outputs)), nodes)
+    reference = trial.reference.with_name("values.demi")
+    reference.write_bytes(serialise(folded)[0])
+    return replace(trial, folded=folded, reference=reference)
 
 
 def _model(trial: Trial, table: ScaleTable) -> Path:

@@ -15,6 +15,7 @@ from demitasse.converter.flat.read import read_model
 from demitasse.converter.graph import Graph
 from demitasse.converter.ops import DetectionOutput, InnerProduct, Sigmoid
 from demitasse.quantizer.boxes import BoxFidelity
+from demitasse.quantizer.budget import Budget
 from demitasse.quantizer.comparison import compare
 from demitasse.quantizer.datasets import open_dataset
 from demitasse.quantizer.feed import feed_for
@@ -122,3 +123,17 @@ def test_compare_leaves_rows_out(compiled: tuple, graph: Graph, tmp_path: Path) 
     (output,) = graph.outputs
     assert {row.blob for row in result.rows}.isdisjoint({output})
     assert len(result.rows) >= 3
+
+
+def test_a_budget_of_boxes_raises_layers(tmp_path: Path) -> None:
+    """Boxes that INT8 loses come back as layers are raised to INT16."""
+    graph = network(1)
+    budget = Budget(max_drop=0)
+    info = demitasse.compile(
+        graph, tmp_path / "net.demi", "int8", BLOBS, judge=1.5 * BLOBS, budget=budget
+    )
+    assert info.table is not None
+    assert info.table.layers
+    assert set(info.table.layers.values()) == {"int16"}
+    (output,) = info.score.outputs
+    assert output.found == output.boxes > 5
