@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from demitasse.converter.flat.format import ITEM_SIZES, NONE, Opcode
+from demitasse.converter.flat.format import ITEM_SIZES, NONE, Opcode, opcode_name
 from demitasse.converter.flat.read import ModelFile, OperatorRecord, TensorRecord
 from demitasse.converter.graph import Graph, Node, Shape
 from demitasse.converter.ops.base import count
@@ -252,7 +252,7 @@ def _kind(model: ModelFile, operator: OperatorRecord) -> str:
         if groups > 1:
             inputs = model.tensors[operator.inputs[0]].shape[1]
             return "depthwise" if groups == inputs else f"conv/{groups}"
-    return operator.opcode.name.lower()
+    return opcode_name(operator.opcode).lower()
 
 
 def _detail(operator: OperatorRecord) -> str:

@@ -10,6 +10,7 @@ import multiprocessing
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,6 +21,7 @@ from demitasse.quantizer import statistics
 from demitasse.quantizer.datasets import Dataset
 from demitasse.quantizer.preprocess import Preprocess, check_single
 from demitasse.quantizer.statistics import Statistics
+from demitasse.runtime.operators import add_operators, added_operators
 
 DEFAULT_COUNT = 256
 PARTS_PER_WORKER = 4  # small enough to even out, large enough to be worth a message
@@ -181,8 +183,10 @@ def _run_sample(job: _Job, engine: Engine, position: int, stats: Statistics) -> 
 _worker: tuple[_Job, Engine] | None = None
 
 
-def _start_worker(job: _Job) -> None:
+def _start_worker(job: _Job, libraries: tuple[Path, ...]) -> None:
     global _worker
+    for library in libraries:
+        add_operators(library)
     _worker = (job, job.open_engine())
 
 
@@ -198,7 +202,7 @@ def _run_pool(
     size = -(-len(positions) // (workers * PARTS_PER_WORKER))
     parts = [positions[i : i + size] for i in range(0, len(positions), size)]
     with ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), _start_worker, (job,)
+        workers, multiprocessing.get_context("spawn"), _start_worker, (job, added_operators())
     ) as pool:
         futures = {pool.submit(_run_part, part): len(part) for part in parts}
         try:

@@ -99,7 +99,7 @@ def run_node(graph: Graph, node: Node, values: list[np.ndarray]) -> list[np.ndar
     if isinstance(node.op, Dequantize):
         return [to_real(inputs[0], values[0])]
     if output.dtype == "float32":
-        if type(node.op) not in float_reference.RUNNERS:
+        if not float_reference.has_form(node.op):
             raise UnsupportedError(
                 f"{type(node.op).__name__} has no float32 form here", layer=node.name
             )

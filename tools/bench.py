@@ -27,6 +27,7 @@ def declare(parser: ArgumentParser) -> None:
     parser.add_argument("--loops", metavar="N", type=shared.positive, default=20, help="timed runs")
     parser.add_argument("--profile", action="store_true", help="the time of each operator too")
     shared.engine(parser)
+    shared.operators(parser)
 
 
 def command(options: Namespace) -> Answer:

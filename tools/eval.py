@@ -32,6 +32,7 @@ def declare(parser: ArgumentParser) -> None:
         "--min-accuracy", metavar="PERCENT", type=float, help="exit with status 1 below it"
     )
     shared.engine(parser)
+    shared.operators(parser)
 
 
 def command(options: Namespace) -> Answer:

@@ -24,6 +24,7 @@ from typing import Any, NoReturn, TextIO
 
 import demitasse
 from demitasse.errors import DemitasseError, DemitasseWarning
+from demitasse.runtime.operators import add_operators
 from demitasse.tools.answer import Answer
 
 # Each subcommand's module declares its options and runs it; its docstring is the help.
@@ -99,6 +100,8 @@ def guarded(parse: Callable[[], Namespace], prog: str) -> int:
 
 
 def _run(options: Namespace) -> int:
+    for library in getattr(options, "operators", ()):
+        add_operators(library)
     answer: Answer = options.command(options)
     if options.json:
         print(answer.json())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, _ActionsContainer
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +83,7 @@ def reading(parser: ArgumentParser) -> None:
         default=[],
         help="module with layers of your own; repeatable",
     )
+    operators(group)
 
 
 def graph(options: Namespace) -> Graph:
@@ -301,6 +302,18 @@ def engine(parser: ArgumentParser) -> None:
     """How models run on this machine."""
     parser.add_argument("--kernels", metavar="SET", help="pin the kernels, e.g. generic")
     parser.add_argument("--threads", metavar="N", type=positive, default=1, help="of this machine")
+
+
+def operators(parser: _ActionsContainer) -> None:
+    """Operators of one's own; `main` loads them."""
+    parser.add_argument(
+        "--operators",
+        metavar="LIB.so",
+        type=Path,
+        action="append",
+        default=[],
+        help="library with operators of your own (examples/plugins); repeatable",
+    )
 
 
 def sources(options: Namespace) -> list[Path]:

@@ -43,6 +43,7 @@ def declare(parser: ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="give every blob, not outputs alone")
     parser.add_argument("-o", "--out", metavar="FILE.npz", type=Path, help="write the values here")
     shared.engine(parser)
+    shared.operators(parser)
 
 
 def command(options: Namespace) -> Answer:

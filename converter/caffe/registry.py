@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import runpy
 import sys
 import traceback
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from demitasse.errors import DemitasseError
@@ -64,7 +65,7 @@ def _load(path: Path) -> dict[str, Entry]:
     found: dict[str, Entry] = {}
     _targets.append(found)
     try:
-        runpy.run_path(str(path))
+        _run(path)
     except OSError as error:
         raise DemitasseError(f"cannot read the plug-in: {error.strerror}", file=path) from None
     except Exception as error:
@@ -83,3 +84,13 @@ def _load(path: Path) -> dict[str, Entry]:
             remedy="decorate a reader with @caffe_layer",
         )
     return found
+
+
+def _run(path: Path) -> None:
+    """Run the file as a module of its own, which its classes can be found in when they are sent to
+    another process."""
+    code = compile(path.read_bytes(), str(path), "exec")
+    module = ModuleType(f"demitasse_plugin_{zlib.crc32(str(path.resolve()).encode()):08x}")
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module
+    exec(code, module.__dict__)

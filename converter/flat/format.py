@@ -12,6 +12,7 @@ ALIGN = 64
 NONE = 0xFFFFFFFF
 MAX_RANK = 6
 MAX_INPUTS = 8
+FIRST_CUSTOM, LAST_CUSTOM = 0x8000, 0xFFFF  # opcodes of operators that plug-ins bring
 LANES = 8  # CHAN arrays and packed output channels are padded to this many
 
 HEADER = struct.Struct("<8sIHHIIIIII24x")
@@ -75,6 +76,16 @@ class Opcode(IntEnum):
     YOLO = 30
     ROI_POOL = 31
     PSROI_POOL = 32
+
+
+def opcode(number: int) -> Opcode | int:
+    """An opcode of a file. Raises ValueError for one that is neither ours nor a plug-in's."""
+    return number if FIRST_CUSTOM <= number <= LAST_CUSTOM else Opcode(number)
+
+
+def opcode_name(code: Opcode | int) -> str:
+    """For people: `CONV`, or `0x8001` of a plug-in's operator."""
+    return code.name if isinstance(code, Opcode) else f"{code:#06x}"
 
 
 def round_up(n: int, multiple: int) -> int:

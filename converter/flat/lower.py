@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from demitasse.converter.flat.custom import custom_operator
 from demitasse.converter.flat.format import ITEM_SIZES, MAX_INPUTS, MAX_RANK, Opcode
 from demitasse.converter.flat.layout import (
     View,
@@ -81,7 +82,7 @@ class Operand:
 class Step:
     """One operator record. `node` says what the parameters are; None for a copy."""
 
-    opcode: Opcode
+    opcode: Opcode | int
     inputs: tuple[Operand, ...]
     output: Operand
     node: Node | None = None
@@ -227,7 +228,9 @@ OPCODES: dict[type, tuple[Opcode | dict[str, Opcode], bool]] = {
 }
 
 
-def _opcode(node: Node) -> tuple[Opcode, bool]:
+def _opcode(node: Node) -> tuple[Opcode | int, bool]:
+    if custom := custom_operator(node.op):
+        return custom.opcode, custom.image
     for kind in type(node.op).__mro__:
         if kind in OPCODES:
             choice, image = OPCODES[kind]
@@ -235,5 +238,7 @@ def _opcode(node: Node) -> tuple[Opcode, bool]:
                 choice = choice[getattr(node.op, "kind")]  # noqa: B009
             return choice, image
     raise UnsupportedError(
-        f"the runtime has no operator for {type(node.op).__name__}", layer=node.name
+        f"the runtime has no operator for {type(node.op).__name__}",
+        layer=node.name,
+        remedy="register_operator() of converter/flat/custom.py adds one",
     )

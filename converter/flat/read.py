@@ -37,7 +37,7 @@ class OperatorRecord:
     """One operator of a file; inputs and output are indices of tensors."""
 
     name: str | None
-    opcode: f.Opcode
+    opcode: f.Opcode | int  # a plug-in's is a number
     dtype: str
     inputs: tuple[int, ...]
     output: int
@@ -101,7 +101,7 @@ def _parse(data: bytes) -> ModelFile:
     operators = tuple(
         OperatorRecord(
             text(r[8]),
-            f.Opcode(r[0]),
+            f.opcode(r[0]),
             f.DTYPE_NAMES[r[1]],
             tuple(indices[r[5] : r[5] + r[3]]),
             indices[r[5] + r[3]],

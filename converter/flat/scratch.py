@@ -47,7 +47,7 @@ def scratch_of(step: Step) -> int:
     return round_up(patch * min(tiles * TILE_PIXELS, MOST_PIXELS, width), ALIGN)
 
 
-def _recurrent(opcode: Opcode, channels: int) -> int:
+def _recurrent(opcode: Opcode | int, channels: int) -> int:
     """LSTM: four gates and two states; RNN: its gate, its state, its output."""
     up = round_up(channels, LANES)
     gates = round_up(4 * channels, LANES) if opcode is Opcode.LSTM else up

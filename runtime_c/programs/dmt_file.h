@@ -72,6 +72,31 @@ static inline dmt_context *open_model(const char *program, const char *path,
   return context;
 }
 
+/* Operators of one's own (examples/plugins), where such a file is linked in. */
+extern const dmt_operator *const dmt_library[] __attribute__((weak));
+
+static inline uint32_t count_operators(const dmt_operator *const *table) {
+  uint32_t count = 0;
+  while (table != NULL && table[count] != NULL) {
+    count++;
+  }
+  return count;
+}
+
+/* The kernels of that name, after those that are linked in; NULL where there is no such set. */
+static inline const dmt_operator *const *find_kernels(const char *program, const char *name,
+                                                      const char **found) {
+  const dmt_operator *const *table = dmt_kernels(name, found);
+  uint32_t own = count_operators(dmt_library), given = count_operators(table);
+  if (table == NULL || own == 0) {
+    return table;
+  }
+  const dmt_operator **all = allocate(program, (own + given + 1) * sizeof *all);
+  memcpy(all, dmt_library, own * sizeof *all);
+  memcpy(all + own, table, given * sizeof *all);
+  return all;
+}
+
 /* A number from 1 on given to an option. */
 static inline uint32_t read_count(const char *program, const char *option, const char *text) {
   char *end;

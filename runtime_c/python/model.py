@@ -17,6 +17,7 @@ import numpy as np
 from demitasse.errors import DataError, DemitasseError, ModelFileError, ShapeError
 from demitasse.runtime import library as lib
 from demitasse.runtime.image import make_frame
+from demitasse.runtime.operators import with_added
 from demitasse.runtime.rows import join_rows
 
 Blobs = dict[str, np.ndarray]
@@ -31,6 +32,8 @@ _REMEDIES = {
     lib.E_MAGIC: "make one with demitasse compile",
     lib.E_TRUNCATED: "copy it again",
     lib.E_CRC: "copy it again",
+    lib.E_UNSUPPORTED: "compile the model again with this version of demitasse, or load the "
+    "library of its operators: --operators LIB.so",
 }
 _COMPILE_AGAIN = "compile the model again with this version of demitasse"
 _PLACES = {
@@ -139,7 +142,9 @@ class Model:
         self._model = _aligned(len(data))
         self._model[: len(data)] = np.frombuffer(data, np.uint8)
         self._size = len(data)
-        self._config = lib.Config(operators, threads, None, None, None)
+        self._operators = with_added(operators)
+        table = ctypes.addressof(self._operators)
+        self._config = lib.Config(table, threads, None, None, None)
         if threads > 1:
             self._start_pool(threads)
         self.memory = self._sizes()
@@ -229,7 +234,7 @@ class Model:
         return [
             OperatorTime(
                 _text(self._c.dmt_operator_name(self._context, i)) or str(i),
-                OPCODES[self._c.dmt_operator_opcode(self._context, i)],
+                _opcode_name(self._c.dmt_operator_opcode(self._context, i)),
                 spent[i] / loops * 1e-6,
                 self._c.dmt_operator_macs(self._context, i),
             )
@@ -430,6 +435,10 @@ def _info(name: str, view: lib.View) -> TensorInfo:
     shape = tuple(view.dim[: view.rank])
     counted = view.rows != lib.NONE
     return TensorInfo(name, shape, lib.DTYPES[view.dtype], view.scale, view.zero_point, counted)
+
+
+def _opcode_name(code: int) -> str:
+    return OPCODES[code] if code < len(OPCODES) else f"{code:#06x}"
 
 
 def _text(name: bytes | None) -> str | None:

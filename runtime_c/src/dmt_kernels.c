@@ -1,5 +1,7 @@
 /* Which kernels this machine can run. */
-#include "demitasse.h"
+#include "dmt_op.h"
+
+const uint32_t dmt_abi = sizeof(dmt_call);
 
 typedef struct {
   const char *name;

@@ -36,7 +36,8 @@ enum {
   DMT_OP_DETECTION,
   DMT_OP_YOLO,
   DMT_OP_ROI_POOL,
-  DMT_OP_PSROI_POOL
+  DMT_OP_PSROI_POOL,
+  DMT_OP_CUSTOM = 0x8000 /* to 0xFFFF: never given to an operator of the format */
 };
 
 #define DMT_NONE 0xFFFFFFFFu
@@ -76,5 +77,13 @@ struct dmt_operator {
   uint32_t (*scratch)(const dmt_call *call); /* NULL: none */
   void (*run)(const dmt_call *call);
 };
+
+/* Operators of a library of their own (examples/plugins): `DMT_OPERATOR_LIBRARY(&mine, &other);`
+ * once in it. The size says whether it was compiled for this runtime. */
+#define DMT_OPERATOR_LIBRARY(...)                                                                  \
+  const uint32_t dmt_library_abi = sizeof(dmt_call);                                               \
+  const dmt_operator *const dmt_library[] = {__VA_ARGS__, NULL}
+
+extern const uint32_t dmt_abi; /* of this runtime */
 
 #endif

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from demitasse.converter.flat.blobs import Sections
+from demitasse.converter.flat.custom import custom_operator
 from demitasse.converter.flat.format import Opcode
 from demitasse.converter.flat.lower import Step
 from demitasse.converter.flat.parameters.constant import constant
@@ -20,7 +21,11 @@ from demitasse.converter.flat.parameters.resize import resize
 
 def encode(step: Step, sections: Sections) -> bytes:
     """The step's parameter record; its arrays go to `sections`."""
-    return ENCODERS[step.opcode](step, sections)
+    custom = None if step.node is None else custom_operator(step.node.op)
+    if custom is not None:
+        assert step.node is not None
+        return custom.encode(step.node.op, step.node.weights, sections)
+    return ENCODERS[Opcode(step.opcode)](step, sections)
 
 
 def nothing(step: Step, sections: Sections) -> bytes:
