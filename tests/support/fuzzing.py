@@ -24,7 +24,7 @@ SECONDS = float(os.environ.get("FUZZ_SECONDS", "0")) / FUZZERS  # 0: a short, fi
 SLICE = 120  # inputs
 ROUND = 200  # inputs between two looks at the clock
 
-PATIENCE = 5.0  # seconds for an input, and per MB of it
+PATIENCE = 5.0  # seconds of processor time for an input, and per MB of it
 ROOM = 256 << 20  # bytes of address space for an input
 ROOM_PER_BYTE = 1024  # a field of a text becomes objects of Python
 
@@ -65,19 +65,20 @@ def survives(call: Callable[[], object], size: int) -> None:
 
 @contextlib.contextmanager
 def bounded(seconds: float, room: int) -> Iterator[None]:
-    """Raise Hang after so many seconds, MemoryError beyond so many bytes more than now."""
+    """Raise Hang after so many seconds of processor time, MemoryError beyond so many bytes more
+    than now."""
 
     def late(signum: int, frame: FrameType | None) -> None:
         raise Hang(f"more than {seconds:.1f} s")
 
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    old = signal.signal(signal.SIGALRM, late)
+    old = signal.signal(signal.SIGPROF, late)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + room, hard))
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-        signal.signal(signal.SIGALRM, old)
+        signal.signal(signal.SIGPROF, old)
