@@ -91,13 +91,12 @@ def written_onnx(name: Path, model: ModelProto, verdict: Verdict) -> Answer:
 
     content = serialise(model)
     opset = model.opset_import[0].version
-    kept = f"largest error {verdict.error:.2g} of an output's range by {verdict.engine}"
     if verdict.good:
         write_whole(name, [content])
         size = f"{len(model.graph.node)} nodes, opset {opset}, {len(content):,} bytes"
-        text = f"{name}: {size}; {kept}"
+        text = f"{name}: {size}; {verdict}"
     else:
-        text = f"{name} is not written: {verdict.first}; {kept}"
+        text = f"{name} is not written: {verdict.first}; {verdict}"
     data = {"file": name, "bytes": len(content), "opset": opset}
     data |= {"error": verdict.error, "engine": verdict.engine, "differs": verdict.first or None}
     return Answer(text, data, verdict.good)

@@ -21,11 +21,10 @@ from google.protobuf.message import DecodeError
 
 from demitasse.converter.caffe.reader import load_caffe
 from demitasse.converter.caffe.text import Message, read_prototxt
-from demitasse.converter.evaluate import evaluate
 from demitasse.converter.files import write_whole
 from demitasse.converter.graph import Graph
 from demitasse.converter.onnx import legacy
-from demitasse.converter.onnx.check import TOLERANCE, Verdict, difference, engine, run, sample
+from demitasse.converter.onnx.check import Verdict, check
 from demitasse.converter.onnx.export import export_onnx, serialise
 from demitasse.converter.onnx.legacy import freeze
 from demitasse.errors import DataError, DemitasseError
@@ -96,19 +95,7 @@ class Caffe2Onnx:
 
     def check(self, model: onnx.ModelProto, seed: int = 0) -> Verdict:
         """Validate a model that was made here and run it beside the reference on random input."""
-        onnx.checker.check_model(model, full_check=True)
-        inputs = sample(self.graph, seed)
-        fed = {self._names[key]: value for key, value in inputs.items()}
-        names = {key: self._names[name] for key, name in self.graph.output_keys().items()}
-        results = run(model, fed, list(names.values()))
-        expected = evaluate(self.graph, inputs)
-        errors = {
-            key: difference(found, expected[key]) for key, found in zip(names, results, strict=True)
-        }
-        worst = max(errors, key=errors.__getitem__)
-        error = errors[worst]
-        said = f"output '{names[worst]}' is off by {error:.2g} of its range"
-        return Verdict(error, engine(), "" if error <= TOLERANCE else said)
+        return check(model, self.graph, seed, self._names)
 
 
 def _input_names(graph: Graph, text: Message, style: str) -> dict[str, str]:

@@ -16,7 +16,7 @@ from demitasse.converter.onnx import check as checking
 from demitasse.converter.onnx import versions
 from demitasse.converter.onnx.check import check
 from demitasse.converter.onnx.export import export_onnx, serialise
-from demitasse.converter.ops import Concat, Operator, Relu, Sigmoid
+from demitasse.converter.ops import Concat, InnerProduct, Operator, Relu, Sigmoid, Threshold
 from demitasse.converter.passes import simplify
 from demitasse.errors import DemitasseError, UnsupportedError
 
@@ -145,6 +145,25 @@ def test_a_model_that_differs_is_told_by_its_first_layer() -> None:
     assert not verdict.good
     assert verdict.error > 1e-3
     assert verdict.first.startswith("layer 'conv2' (Conv2d): conv2 is off by ")
+
+
+def test_the_last_bit_may_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums that are 0 in NumPy's order of addition, and by onnxruntime either a little more or not:
+    the step behind them makes it 1 or 0."""
+    net = Builder()
+    weight = net.random(64, 1000)
+    x = net.random(1, 1000)
+    (y,) = InnerProduct(64).reference([x], {"weight": weight})
+    bias = -y[0]
+    bias[0] = 1e3  # gives the others a range to be small in
+    inner = net.add(InnerProduct(64), net.input("x", 1, 1000), weight=weight, bias=bias)
+    net.add(Threshold(), inner)
+    graph = net.graph()
+    monkeypatch.setattr(checking, "sample", lambda *_: {"x": x})
+    verdict = check(export_onnx(graph), graph)
+    assert verdict.error == 1
+    assert verdict.good
+    assert "though every layer agrees" in str(verdict)
 
 
 @pytest.mark.parametrize("opset", [11, 18])
