@@ -26,15 +26,7 @@ def detection_output(step: Step, op: DetectionOutput) -> None:
     inputs = step.inputs
     if len(inputs) < 3:  # the priors as a parameter of the network
         inputs = (*inputs, step.blob("prior"))
-        prior = step.weights["prior"]
-        step.layer(
-            "Parameter",
-            "parameter_param",
-            {"shape": {"dim": prior.shape}},
-            [prior],
-            inputs=(),
-            outputs=inputs[2:],
-        )
+        step.parameter(inputs[2], step.weights["prior"])
     nms: dict[str, Value] = {"nms_threshold": op.nms_threshold}
     if op.top_k != -1:
         nms["top_k"] = op.top_k

@@ -11,18 +11,21 @@ from demitasse.converter.caffe.emit import (
     conv,
     detection,
     eltwise,
+    gather,
     norm,
     pool,
     recurrent,
     resize,
     shape,
 )
+from demitasse.converter.caffe.emit.join import Tile
 from demitasse.converter.caffe.emit.step import Step
 
 Form = Callable[[Step, Any], None]
 
 FORMS: Mapping[type[ops.Operator], Form] = {
     ops.Abs: activation.plain,
+    ops.ArgMax: gather.argmax,
     ops.BatchNorm: norm.batch_norm,
     ops.Bias: norm.bias,
     ops.Bnll: activation.plain,
@@ -35,9 +38,11 @@ FORMS: Mapping[type[ops.Operator], Form] = {
     ops.DetectionOutput: detection.detection_output,
     ops.Eltwise: eltwise.eltwise,
     ops.Elu: activation.elu,
+    ops.Embed: gather.embed,
     ops.Exp: activation.exponential,
     ops.Expand: shape.expand,
     ops.Flatten: shape.flatten,
+    ops.Gather: gather.gather,
     ops.HardSigmoid: activation.hard_sigmoid,
     ops.HardSwish: activation.plain,
     ops.Identity: shape.identity,
@@ -55,9 +60,11 @@ FORMS: Mapping[type[ops.Operator], Form] = {
     ops.Power: activation.power,
     ops.PriorBox: detection.prior_box,
     ops.PsRoiPool: detection.psroi_pool,
+    ops.Reduce: gather.reduce,
     ops.Relu: activation.relu,
     ops.Reshape: shape.reshape,
     ops.Resize: resize.resize,
+    ops.Reverse: gather.reverse,
     ops.Rnn: recurrent.recurrent,
     ops.RoiPool: detection.roi_pool,
     ops.Scale: norm.scale,
@@ -66,6 +73,7 @@ FORMS: Mapping[type[ops.Operator], Form] = {
     ops.Softmax: norm.softmax,
     ops.Swish: activation.swish,
     ops.Tanh: activation.plain,
+    Tile: shape.tile,
     ops.Threshold: activation.threshold,
     ops.Unpool: pool.unpool,
     ops.YoloOutput: detection.yolo_output,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from demitasse.converter.caffe.emit.join import Tile
 from demitasse.converter.caffe.emit.step import Step
 from demitasse.converter.caffe.emit.text import Value
 from demitasse.converter.ops import (
@@ -42,6 +43,10 @@ def reshape(step: Step, op: Reshape) -> None:
     step.layer("Reshape", "reshape_param", fields)
 
 
+def tile(step: Step, op: Tile) -> None:
+    step.layer("Tile", "tile_param", {"axis": op.axis, "tiles": op.tiles})
+
+
 def expand(step: Step, op: Expand) -> None:
     """One Tile for each axis that is repeated."""
     (shape,) = step.output_shapes
@@ -73,6 +78,4 @@ def crop(step: Step, op: Crop) -> None:
 
 
 def constant(step: Step, op: Constant) -> None:
-    """A parameter of the network with nothing to compute."""
-    value = step.weights["value"]
-    step.layer("Parameter", "parameter_param", {"shape": {"dim": value.shape}}, [value])
+    step.parameter(step.outputs[0], step.weights["value"])

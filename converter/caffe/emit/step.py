@@ -46,9 +46,11 @@ class Net:
 class Step:
     """One node: its blobs by their names in the text, and where its layers go."""
 
-    def __init__(self, net: Net, graph: Graph, node: Node, names: Mapping[str, str]) -> None:
+    def __init__(
+        self, net: Net, graph: Graph, node: Node, names: Mapping[str, str], label: str
+    ) -> None:
         self._net, self._node = net, node
-        self._label: str | None = node.name
+        self._label: str | None = label
         self.inputs = tuple(names[name] for name in node.inputs)
         self.outputs = tuple(names[name] for name in node.outputs)
         self.shapes = graph.shapes(node.inputs)
@@ -91,6 +93,11 @@ class Step:
                 tuple(arrays),
             )
         )
+
+    def parameter(self, top: str, value: np.ndarray) -> None:
+        """A constant: a parameter of the network with nothing to compute."""
+        fields = {"shape": {"dim": value.shape}}
+        self.layer("Parameter", "parameter_param", fields, [value], inputs=(), outputs=(top,))
 
     def blob(self, suffix: str) -> str:
         """A name for a value between two layers of this node."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
-from demitasse.converter import ops
 from demitasse.converter.caffe.emit.forms import FORMS
+from demitasse.converter.caffe.emit.join import join
 from demitasse.converter.caffe.emit.names import blob_names
 from demitasse.converter.caffe.emit.step import Layer, Net, Step
 from demitasse.converter.caffe.emit.text import Value, prototxt
@@ -16,7 +17,7 @@ from demitasse.converter.caffe.wiring import Names
 from demitasse.converter.caffe.writer import write_caffemodel
 from demitasse.converter.evaluate import check_weights
 from demitasse.converter.files import write_whole
-from demitasse.converter.graph import Graph, Node
+from demitasse.converter.graph import Graph
 from demitasse.errors import UnsupportedError
 
 PathName = str | PathLike[str]
@@ -57,17 +58,16 @@ def caffe_layers(graph: Graph) -> list[Layer]:
     """The layers of the text, in order. Raises as `write_caffe` does."""
     check_weights(graph)
     _check_forms(graph)
-    nodes = _joined(graph)
-    net = Net(Names(node.name for node in nodes), Names(graph.tensors))
-    for node in nodes:
-        net.labels.unique(node.name)
+    graph = join(graph)
+    net = Net(Names(node.name for node in graph.nodes), Names(graph.tensors))
+    labels = _layer_names(graph, net.labels)
     names = blob_names(graph, net.blobs)
     leaves = _leaves(graph, names, net.blobs)
     for name in graph.inputs:
         net.layers.append(_input(net, names[name], graph.tensors[name].shape))
-    for node in nodes:
+    for node in graph.nodes:
         try:
-            FORMS[type(node.op)](Step(net, graph, node, names), node.op)
+            FORMS[type(node.op)](Step(net, graph, node, names, labels[node.name]), node.op)
         except UnsupportedError as error:
             raise UnsupportedError(error.message, layer=node.name) from None
     for name, leaf in leaves.items():
@@ -77,6 +77,21 @@ def caffe_layers(graph: Graph) -> list[Layer]:
     if unread:
         net.layers.append(Layer(net.labels.unique("silence"), "Silence", tuple(unread)))
     return net.layers
+
+
+def _layer_names(graph: Graph, taken: Names) -> dict[str, str]:
+    """What the main layer of each node is called: as the node is, but where a layer became several
+    nodes, the one that makes its top has the layer's name (`se` in place of `se_2`)."""
+    found = {}
+    makers = {t: key.rpartition("@")[2] for key, t in graph.blobs.items() if "@" in key}
+    for node in graph.nodes:
+        maker = makers.get(node.outputs[0], "")
+        if re.fullmatch(re.escape(maker) + r"_\d+", node.name):
+            found[node.name] = taken.unique(maker)
+    for node in graph.nodes:
+        if node.name not in found:
+            found[node.name] = taken.unique(node.name)
+    return found
 
 
 def _unread(layers: list[Layer]) -> list[str]:
@@ -107,25 +122,6 @@ def _leaves(graph: Graph, names: dict[str, str], blobs: Names) -> dict[str, str]
 def _input(net: Net, blob: str, shape: tuple[int, ...]) -> Layer:
     param = {"shape": {"dim": shape}}
     return Layer(net.labels.unique(blob), "Input", (), (blob,), {"input_param": param})
-
-
-def _joined(graph: Graph) -> list[Node]:
-    """The nodes, with each pooling and its mask as one: a layer of two tops."""
-    pools = {(n.inputs, n.op): n for n in graph.nodes if isinstance(n.op, ops.Pool2d)}
-    masks = {}
-    for node in graph.nodes:
-        if isinstance(node.op, ops.PoolMask):
-            pool = pools.get((node.inputs, node.op.pool()))
-            if pool is not None:
-                masks[pool.name] = node
-    joined = {node.name for node in masks.values()}
-    return [
-        replace(node, outputs=node.outputs + masks[node.name].outputs)
-        if node.name in masks
-        else node
-        for node in graph.nodes
-        if node.name not in joined
-    ]
 
 
 def _check_forms(graph: Graph) -> None:

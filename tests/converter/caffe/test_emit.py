@@ -20,7 +20,7 @@ from demitasse.converter.caffe.emit.text import Symbol, number, prototxt
 from demitasse.converter.caffe.reader import load_caffe
 from demitasse.converter.evaluate import evaluate
 from demitasse.converter.graph import Graph, Node, Tensor
-from demitasse.converter.ops import Conv2d, Dequantize, Relu
+from demitasse.converter.ops import Conv2d, Dequantize, Gather, Relu
 from demitasse.converter.passes import fuse_activations, optimize, simplify
 from demitasse.errors import DemitasseError, UnsupportedError
 
@@ -310,3 +310,60 @@ def test_what_caffe_has_no_layer_for(tmp_path: Path) -> None:
 def test_missing_weights(load, tmp_path: Path) -> None:
     with pytest.raises(DemitasseError, match="layers without weights: c, b"):
         write_caffe(load(SMALL), tmp_path / "a.prototxt", tmp_path / "a.caffemodel")
+
+
+GATE = """input: "x" input_shape { dim: 2 dim: 3 dim: 4 dim: 5 }
+    layer { name: "pool" type: "Pooling" bottom: "x" top: "pool"
+      pooling_param { pool: AVE global_pooling: true } }"""
+
+
+@pytest.mark.parametrize(
+    ("layers", "kinds"),
+    [
+        (
+            """layer { name: "flat" type: "Flatten" bottom: "pool" top: "flat" }
+            layer { name: "gate" type: "Scale" bottom: "x" bottom: "flat" top: "y"
+              scale_param { axis: 0 } }""",
+            ["Reshape", "Scale"],
+        ),
+        (
+            """layer { name: "gate" type: "Axpy"
+              bottom: "pool" bottom: "x" bottom: "x" top: "y" }""",
+            ["Reshape", "Scale", "Eltwise"],
+        ),
+        (
+            """layer { name: "row" type: "Slice" bottom: "x" top: "a" top: "b"
+              slice_param { axis: 0 } }
+            layer { name: "of" type: "Reduction" bottom: "a" top: "of" reduction_param { axis: 3 } }
+            layer { name: "cut" type: "Reshape" bottom: "of" top: "cut"
+              reshape_param { shape { dim: 3 dim: 4 } } }
+            layer { name: "gate" type: "Bias" bottom: "x" bottom: "cut" top: "y" }""",
+            ["Slice", "Reduction", "Reshape", "Bias"],
+        ),
+    ],
+)
+def test_gates_have_two_bottoms(load, tmp_path: Path, layers: str, kinds: list[str]) -> None:
+    """Not Tiles, which would say the input's size."""
+    graph = simplify(load(GATE + layers))
+    text = text_of(graph, tmp_path)
+    found = [line.split('"')[1] for line in text.splitlines() if line.startswith("  type:")]
+    assert [kind for kind in found if kind not in ("Input", "Silence", "Pooling")] == kinds
+    again_read = again(graph, tmp_path)
+    for shape in ((2, 3, 4, 5), (2, 3, 4, 9)):
+        x = {"x": np.random.default_rng(0).standard_normal(shape).astype(np.float32)}
+        assert largest_error(evaluate(again_read, x), evaluate(graph, x)) <= CLOSE
+
+
+def test_indices_along_another_axis(load, tmp_path: Path) -> None:
+    graph = load(
+        """input: "x" input_shape { dim: 1 dim: 3 }
+        layer { name: "t" type: "TanH" bottom: "x" top: "y" }"""
+    )
+    (node,) = graph.nodes
+    indices = np.array([2, 0, 2], np.int32)
+    for axis, x in ((1, [[1, 2, 3]]), (0, [[5, 6, 7]])):
+        chosen = indices if axis else np.array([0], np.int32)
+        picked = replace(node, op=Gather(axis), weights={"indices": chosen})
+        found = again(replace(graph, nodes=(picked,)), tmp_path)
+        (y,) = evaluate(found, {"x": np.array(x, np.float32)}).values()
+        assert y.tolist() == ([[3, 1, 3]] if axis else x)
