@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 import demitasse
 from demitasse.converter.evaluate import check_weights
 from demitasse.converter.graph import Graph, Node
-from demitasse.converter.onnx.forms import FORMS
+from demitasse.converter.onnx.forms import form_of
 from demitasse.converter.onnx.step import Parts, Step, taken
 from demitasse.converter.onnx.versions import DEFAULT, check_opset, ir_version
 from demitasse.converter.passes import fold_constants
@@ -62,7 +62,7 @@ def value_names(graph: Graph) -> dict[str, str]:
 
 
 def _write(parts: Parts, graph: Graph, node: Node, names: Mapping[str, str]) -> None:
-    form = FORMS.get(type(node.op))
+    form = form_of(node.op)
     if form is None:
         raise UnsupportedError(type(node.op).__name__)
     step = Step(parts, graph, node, names)

@@ -1,4 +1,8 @@
-"""Which function writes which operator. An operator without a row has no ONNX form."""
+"""Which function writes which operator. An operator without a row has no ONNX form.
+
+A form takes a `Step` and the operator, writes nodes and returns the name of each result, one for
+each output of the operator.
+"""
 
 from __future__ import annotations
 
@@ -77,3 +81,15 @@ FORMS: Mapping[type[ops.Operator], Form] = {
     ops.Unpool: pool.unpool,
     ops.YoloOutput: detection.yolo_output,
 }
+
+_CUSTOM: dict[type[ops.Operator], Form] = {}
+
+
+def register_form(kind: type[ops.Operator], form: Form) -> None:
+    """Let an operator class of a plug-in be written by `form`."""
+    _CUSTOM[kind] = form
+
+
+def form_of(op: ops.Operator) -> Form | None:
+    """The function that writes the operator, None where there is none."""
+    return FORMS.get(type(op)) or _CUSTOM.get(type(op))

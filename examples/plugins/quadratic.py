@@ -22,6 +22,8 @@ from demitasse.converter.caffe.registry import caffe_layer
 from demitasse.converter.flat.blobs import Sections
 from demitasse.converter.flat.custom import register_operator
 from demitasse.converter.graph import Arrays, Shape
+from demitasse.converter.onnx.forms import register_form
+from demitasse.converter.onnx.step import Step
 from demitasse.converter.ops import Operator
 from demitasse.converter.ops.base import require
 from demitasse.runtime.operators import add_operators
@@ -67,6 +69,16 @@ def encode(op: Quadratic, weights: Arrays, sections: Sections) -> bytes:
     return struct.pack("<II", channels, sections.arrays(arrays, channels))
 
 
+def to_onnx(step: Step, op: Quadratic) -> str:
+    """In ONNX's operators; the name of the result."""
+    (x,) = step.inputs
+    shape = (-1, *[1] * (len(step.shape) - 2))
+    a, b, c = (step.constant(step.weights[key].reshape(shape), key) for key in ("a", "b", "c"))
+    slope = step.add("Add", step.add("Mul", a, x), b)
+    return step.add("Add", step.add("Mul", slope, x), c)
+
+
 register_operator(Quadratic, OPCODE, encode)
+register_form(Quadratic, to_onnx)
 if LIBRARY.exists():  # else the network can be read and evaluated, but a model of it not be run
     add_operators(LIBRARY)

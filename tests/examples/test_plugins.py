@@ -19,6 +19,8 @@ from demitasse.converter.evaluate import evaluate
 from demitasse.converter.flat import write_model
 from demitasse.converter.flat.custom import register_operator
 from demitasse.converter.graph import Graph
+from demitasse.converter.onnx.check import check
+from demitasse.converter.onnx.export import export_onnx
 from demitasse.converter.ops import Conv2d, Relu
 from demitasse.converter.passes import optimize
 from demitasse.errors import DemitasseError, ModelFileError, ParseError, UnsupportedError
@@ -102,6 +104,12 @@ def test_an_operator_of_ones_own(example: Example, x, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("precision", ["int8", "int16"])
+def test_its_onnx_form(example: Example) -> None:
+    graph = example.graph()
+    verdict = check(export_onnx(graph), graph)
+    assert verdict.good, verdict.first
+
+
 def test_it_runs_in_float32_between_integers(
     example: Example, x, tmp_path: Path, precision: str
 ) -> None:
