@@ -103,13 +103,13 @@ def test_an_operator_of_ones_own(example: Example, x, tmp_path: Path) -> None:
         np.testing.assert_allclose(found["score"], blobs["score"], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("precision", ["int8", "int16"])
 def test_its_onnx_form(example: Example) -> None:
     graph = example.graph()
     verdict = check(export_onnx(graph), graph)
     assert verdict.good, verdict.first
 
 
+@pytest.mark.parametrize("precision", ["int8", "int16"])
 def test_it_runs_in_float32_between_integers(
     example: Example, x, tmp_path: Path, precision: str
 ) -> None:
