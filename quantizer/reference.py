@@ -91,7 +91,7 @@ def run_node(graph: Graph, node: Node, values: list[np.ndarray]) -> list[np.ndar
     inputs = tuple(graph.tensors[name] for name in node.inputs)
     output = graph.tensors[node.outputs[0]]
     if isinstance(node.op, (*LAYOUT, Concat)):
-        return [np.ascontiguousarray(y) for y in node.op.reference(values, {})]
+        return [np.asarray(y, order="C") for y in node.op.reference(values, {})]
     if isinstance(node.op, Constant):
         return [node.weights["value"].astype(output.dtype)]
     if isinstance(node.op, Quantize):

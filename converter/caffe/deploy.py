@@ -5,15 +5,21 @@ A deploy text passes through unchanged.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from demitasse.converter.caffe.params import Params
+from demitasse.converter.caffe.problems import Problems
 from demitasse.converter.caffe.upgrade import Layer
 from demitasse.converter.graph import Shape
 from demitasse.errors import ParseError, ShapeError
 
 # Layers that only measure or store. Their bottoms are what the user wants as outputs.
 SINKS = {"Accuracy", "SegAccuracy", "DetectionEvaluate", "HDF5Output", "Yolov3", "YoloSeg"}
+
+
+# Losses, and the functions that they compute on their first bottom.
+FUNCTIONS = {"SoftmaxWithLoss": "Softmax", "SigmoidCrossEntropyLoss": "Sigmoid"}
 
 
 @dataclass(frozen=True)
@@ -33,16 +39,54 @@ def is_source(layer: Layer) -> bool:
     )
 
 
+def constant_data(layers: Sequence[Layer]) -> list[Layer]:
+    """The DummyData layers that are part of the net: filled with constants, beside other inputs.
+
+    Alone they stand for the net's inputs, as in benchmarks.
+    """
+    found = [layer for layer in layers if layer.type == "DummyData" and not layer.bottoms]
+    found = [layer for layer in found if _is_constant(layer)]
+    others = any(is_source(layer) and layer not in found for layer in layers)
+    return found if others else []
+
+
+def _is_constant(layer: Layer) -> bool:
+    params = Params("dummy_data_param", layer.param("dummy_data_param"))
+    kinds = {filler.string("type", "constant") for filler in params.parts("data_filler")}
+    return kinds <= {"constant"}
+
+
 def is_sink(layer: Layer) -> bool:
     """Whether the layer goes: a loss, a measure, or a place to store blobs."""
-    return layer.type in SINKS or (layer.type.endswith("Loss") and bool(layer.bottoms))
+    return layer.type in SINKS or layer.type.endswith("Loss")
 
 
-def predictions(layer: Layer) -> Layer:
-    """A SoftmaxWithLoss with a second top also gives its probabilities: keep these."""
-    if layer.type == "SoftmaxWithLoss" and len(layer.tops) == 2:
-        return replace(layer, type="Softmax", bottoms=layer.bottoms[:1], tops=layer.tops[1:])
-    return layer
+def predictions(layers: Sequence[Layer], problems: Problems) -> list[Layer]:
+    """Losses that compute a function first become that function, which is what the network is
+    asked for: SoftmaxWithLoss gives the blob `prob` (its second top has its own name).
+
+    Where the net has the function already beside the loss, nothing changes.
+    """
+    kept = []
+    names = {blob for layer in layers for blob in (*layer.tops, *layer.bottoms)}
+    losses = [layer for layer in layers if layer.type in FUNCTIONS and layer.bottoms]
+    for layer in layers:
+        function = FUNCTIONS.get(layer.type, "")
+        told = {other.bottoms[:1] for other in layers if other.type == function}
+        if not function or not layer.bottoms or layer.bottoms[:1] in told:
+            kept.append(layer)
+            continue
+        top = "prob" if len(losses) == 1 else f"{layer.name}/prob"
+        tops = layer.tops[1:2] or (top if top not in names else f"{layer.name}/{function}",)
+        if len(layer.tops) < 2:
+            problems.remark(
+                f"a loss: its {function} is the output '{tops[0]}'",
+                line=layer.line,
+                layer=layer.name,
+            )
+        kept.append(replace(layer, type=function, bottoms=layer.bottoms[:1], tops=tops))
+        kept.append(replace(layer, bottoms=layer.bottoms[1:], tops=()))  # for the labels
+    return kept
 
 
 def sources(layer: Layer) -> list[Source]:
@@ -76,7 +120,8 @@ def _shapes(layer: Layer) -> list[Shape | None]:
         params = Params("input_param", layer.param("input_param"))
         return [_complete(shape.integers("dim")) for shape in params.parts("shape")]
     if layer.type == "DummyData":
-        return _dummy_shapes(Params("dummy_data_param", layer.param("dummy_data_param")))
+        params = Params("dummy_data_param", layer.param("dummy_data_param"))
+        return [_complete(shape) for shape in dummy_shapes(params)]
     if layer.type == "MemoryData":
         params = Params("memory_data_param", layer.param("memory_data_param"))
         dims = [params.integer(key) for key in ("batch_size", "channels", "height", "width")]
@@ -84,15 +129,15 @@ def _shapes(layer: Layer) -> list[Shape | None]:
     return []
 
 
-def _dummy_shapes(params: Params) -> list[Shape | None]:
+def dummy_shapes(params: Params) -> list[Shape]:
+    """The shapes that a DummyData gives its tops: one, or one for each."""
     if "shape" in params:
-        return [_complete(shape.integers("dim")) for shape in params.parts("shape")]
+        return [shape.integers("dim") for shape in params.parts("shape")]
     axes = [params.integers(key) for key in ("num", "channels", "height", "width")]
     if not all(axes):
         return []
     count = max(len(axis) for axis in axes)
-    rows = [[axis[min(i, len(axis) - 1)] for axis in axes if axis] for i in range(count)]
-    return [_complete(tuple(row)) for row in rows]
+    return [tuple(axis[min(i, len(axis) - 1)] for axis in axes) for i in range(count)]
 
 
 def _complete(dims: Shape) -> Shape | None:

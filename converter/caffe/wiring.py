@@ -62,10 +62,12 @@ def wire(layers: Sequence[Layer], problems: Problems) -> Wiring:
     """Connect the layers in file order. Refuses what Caffe refuses: an unknown bottom, a top that
     already exists, an in-place layer on a blob that another layer reads too."""
     wiring = Wiring()
+    layers = deploy.predictions(layers, problems)
     names = Names(layer.name for layer in layers)
+    constants = deploy.constant_data(layers)
     for layer in layers:
         with problems.collect(layer.name, layer.line):
-            _connect(wiring, layer, names)
+            _connect(wiring, layer, names, layer in constants)
         for blob in layer.tops:  # after an error: its readers are not to blame
             if not deploy.is_sink(layer):
                 wiring.current.setdefault(blob, Value(blob, layer.name))
@@ -140,8 +142,7 @@ class Names:
         return result
 
 
-def _connect(wiring: Wiring, layer: Layer, names: Names) -> None:
-    layer = deploy.predictions(layer)
+def _connect(wiring: Wiring, layer: Layer, names: Names, constant: bool) -> None:
     bottoms = []
     for index, blob in enumerate(layer.bottoms):
         if blob not in wiring.current:
@@ -167,7 +168,7 @@ def _connect(wiring: Wiring, layer: Layer, names: Names) -> None:
         value = Value(blob, name, source)
         wiring.current[blob] = value
         tops.append(value)
-    if deploy.is_source(layer):
+    if deploy.is_source(layer) and not constant:
         wiring.inputs += tops
     else:
         wiring.steps.append(Step(name, layer, tuple(bottoms), tuple(tops)))

@@ -22,7 +22,7 @@ def fold_constants(graph: Graph) -> Graph:
         ]
         results = node.op.reference(inputs, node.weights)
         for index, (name, value) in enumerate(zip(node.outputs, results, strict=True)):
-            values[name] = np.ascontiguousarray(value, np.float32)
+            values[name] = np.asarray(value, np.float32, order="C")
             label = node.name if index == 0 else f"{node.name}.{index}"
             weights = {"value": values[name]}
             nodes.append(Node(label, Constant(), (), (name,), weights, node.origin))

@@ -177,7 +177,8 @@ def test_memory_and_dummy_data(load) -> None:
     layer { name: "m" type: "MemoryData" top: "a" top: "label"
             memory_data_param { batch_size: 2 channels: 3 height: 4 width: 5 } }
     layer { name: "d" type: "DummyData" top: "b" top: "c"
-            dummy_data_param { num: 2 num: 7 channels: 3 height: 4 width: 5 } }
+            dummy_data_param { num: 2 num: 7 channels: 3 height: 4 width: 5
+                               data_filler { type: "gaussian" } } }
     layer { name: "cat" type: "Concat" bottom: "a" bottom: "b" bottom: "c" top: "y"
             concat_param { concat_dim: 0 } }
     layer { name: "s" type: "Silence" bottom: "label" }
