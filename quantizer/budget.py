@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from demitasse.errors import DataError
 from demitasse.quantizer.datasets import Dataset
 from demitasse.quantizer.feed import feed_for
 from demitasse.quantizer.judging import Images, judge_model
-from demitasse.quantizer.precision import raise_layers, sensitivities
+from demitasse.quantizer.precision import Run, raise_layers, sensitivities
 from demitasse.quantizer.preprocess import Preprocess
 from demitasse.quantizer.quantize import quantize
 from demitasse.quantizer.scoring import Fidelity, Score
@@ -73,6 +74,14 @@ def keep_budget(trial: Trial, table: ScaleTable, budget: Budget) -> ScaleTable:
     """The table with as few layers in INT16 as keep the budget, or with all of them."""
     if budget.holds(_score(trial, table)):
         return table
+    with trial_runs(trial) as (folded, run):
+        ranked = sensitivities(folded, table, run)
+    return raise_layers(table, ranked, lambda tried: budget.holds(_score(trial, tried)))
+
+
+@contextmanager
+def trial_runs(trial: Trial) -> Iterator[tuple[Graph, Run]]:
+    """The network up to the values that tell tables apart, and what runs it on a few images."""
     dataset = trial.images.calibrate or trial.images.judge
     assert dataset is not None
     inputs = _inputs(trial, dataset)
@@ -83,8 +92,7 @@ def keep_budget(trial: Trial, table: ScaleTable, budget: Budget) -> ScaleTable:
             bar.update()
             return _run(values, tried, inputs)
 
-        ranked = sensitivities(values.folded, table, run)
-    return raise_layers(table, ranked, lambda tried: budget.holds(_score(trial, tried)))
+        yield values.folded, run
 
 
 def _values(trial: Trial) -> Trial:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,8 +19,9 @@ from tqdm import tqdm
 from demitasse.errors import DataError
 from demitasse.quantizer import statistics
 from demitasse.quantizer.datasets import Dataset
+from demitasse.quantizer.drift import half_of
 from demitasse.quantizer.preprocess import Preprocess, check_single
-from demitasse.quantizer.statistics import Statistics
+from demitasse.quantizer.statistics import Statistics, merge_all
 from demitasse.runtime.operators import add_operators, added_operators
 
 DEFAULT_COUNT = 256
@@ -28,6 +29,7 @@ PARTS_PER_WORKER = 4  # small enough to even out, large enough to be worth a mes
 
 Observer = Callable[[str, np.ndarray], None]
 Feeds = Dataset | Mapping[str, Dataset]
+Halves = tuple[Statistics, Statistics]
 
 
 class Engine(Protocol):
@@ -99,8 +101,8 @@ def collect(
     job = _Job(open_engine, datasets, preprocess, shapes, context)
     with tqdm(total=len(positions), desc="calibrate", unit="sample", disable=quiet) as bar:
         if workers <= 1 or len(positions) < 2:
-            return _run(job, open_engine(), positions, bar.update)
-        return _run_pool(job, positions, workers, bar.update)
+            return _together(_run(job, open_engine(), positions, bar.update))
+        return _together(_run_pool(job, positions, workers, bar.update))
 
 
 def _takes_bytes(shape: tuple[int, ...], preprocess: Preprocess) -> bool:
@@ -152,16 +154,29 @@ def _positions(dataset: Dataset, count: int | None, seed: int, shard: tuple[int,
     return [int(p) for p in positions]
 
 
-def _run(
-    job: _Job, engine: Engine, positions: list[int], advance: Callable[[int], Any]
-) -> Statistics:
+def _run(job: _Job, engine: Engine, positions: list[int], advance: Callable[[int], Any]) -> Halves:
+    """The statistics of the samples of each half; of none, nothing."""
     main = job.main
-    ids = main.ids[positions].astype(np.int64)
-    stats = Statistics(samples={main.fingerprint: ids}, context=job.context)
+    halves = _no_halves(job)
+    ids: tuple[list[int], list[int]] = ([], [])
     for position in positions:
-        _run_sample(job, engine, position, stats)
+        sample = int(main.ids[position])
+        ids[half_of(sample)].append(sample)
+        _run_sample(job, engine, position, halves[half_of(sample)])
         advance(1)
-    return stats
+    for half, seen in zip(halves, ids, strict=True):
+        half.samples = {main.fingerprint: np.array(seen, np.int64)} if seen else {}
+    return halves
+
+
+def _no_halves(job: _Job) -> Halves:
+    return Statistics(context=job.context), Statistics(context=job.context)
+
+
+def _together(halves: Halves) -> Statistics:
+    """The statistics of all samples, which remember those of their halves."""
+    result = merge_all(half for half in halves if half.count)
+    return replace(result, halves=halves if all(half.count for half in halves) else ())
 
 
 def _run_sample(job: _Job, engine: Engine, position: int, stats: Statistics) -> None:
@@ -190,14 +205,14 @@ def _start_worker(job: _Job, libraries: tuple[Path, ...]) -> None:
     _worker = (job, job.open_engine())
 
 
-def _run_part(positions: list[int]) -> bytes:
+def _run_part(positions: list[int]) -> list[bytes]:
     assert _worker is not None
-    return statistics.to_bytes(_run(*_worker, positions, lambda _: None))
+    return [statistics.to_bytes(half) for half in _run(*_worker, positions, lambda _: None)]
 
 
 def _run_pool(
     job: _Job, positions: list[int], workers: int, advance: Callable[[int], Any]
-) -> Statistics:
+) -> Halves:
     workers = min(workers, len(positions))
     size = -(-len(positions) // (workers * PARTS_PER_WORKER))
     parts = [positions[i : i + size] for i in range(0, len(positions), size)]
@@ -206,13 +221,24 @@ def _run_pool(
     ) as pool:
         futures = {pool.submit(_run_part, part): len(part) for part in parts}
         try:
-            return statistics.merge_all(_results(futures, advance))
+            halves = list(_no_halves(job))
+            for parts_halves in _results(futures, advance):
+                for i, part in enumerate(parts_halves):
+                    halves[i] = _merged(halves[i], part)
+            return halves[0], halves[1]
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
 
 
-def _results(futures: Mapping[Any, int], advance: Callable[[int], Any]) -> Iterator[Statistics]:
+def _results(
+    futures: Mapping[Any, int], advance: Callable[[int], Any]
+) -> Iterator[list[Statistics]]:
     for future in as_completed(futures):
-        yield statistics.from_bytes(future.result())
+        yield [statistics.from_bytes(half) for half in future.result()]
         advance(futures[future])
+
+
+def _merged(half: Statistics, part: Statistics) -> Statistics:
+    """Both together, where a half may be empty."""
+    return merge_all(each for each in (half, part) if each.count) if part.count else half

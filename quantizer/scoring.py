@@ -41,13 +41,15 @@ class Fidelity:
     """How near values come to the reference's, over all samples.
 
     sqnr: dB, 10 log10 of reference power over error power; inf where nothing differs.
-    cosine: mean over the samples; worst_cosine: the least of them. max_error: absolute.
+    cosine: mean over the samples; low_cosine: 1 % of them are below; worst_cosine: the least.
+    max_error: absolute.
     agreement: share of positions with the same largest class, where the output is one.
     """
 
     name: str
     sqnr: float
     cosine: float
+    low_cosine: float
     worst_cosine: float
     max_error: float
     agreement: float | None = None
@@ -92,6 +94,7 @@ class Difference:
             name,
             sqnr=sqnr(self.signal, self.noise),
             cosine=float(np.mean(self.cosines)),
+            low_cosine=float(np.quantile(self.cosines, 0.01)),
             worst_cosine=float(np.min(self.cosines)),
             max_error=self.largest,
             agreement=self.same / self.positions if self.positions else None,
@@ -128,7 +131,7 @@ def evaluate_accuracy(
     """Run the model on labelled samples; its `output` holds one score a class."""
     rows, labels = [], []
     for sample in samples:
-        rows.append(_row(model.run(feed(sample))[output]))
+        rows.append(row_of(model.run(feed(sample))[output]))
         labels.append(sample.label)
     return accuracy(np.stack(rows), np.array(labels), top_k)
 
@@ -149,32 +152,62 @@ def score(
     class_axes: the axis of the classes of each output that has classes. detections: the outputs
     of which a run finds some rows. output: the one whose accuracy counts; None for no accuracy.
     """
-    differences: dict[str, Difference | BoxDifference] = {}
-    rows: list[tuple[np.ndarray, np.ndarray]] = []
-    labels: list[int] = []
-    images = 0
+    scorer = Scorer(class_axes, detections, output, top_k)
     for sample in samples:
         inputs = feed(sample)
-        found, expected = model.run(inputs), reference.run(inputs)
-        images += 1
+        scorer.add(sample, reference.run(inputs), model.run(inputs))
+    return scorer.score()
+
+
+class Scorer:
+    """What `score` counts, sample by sample; the arguments are its."""
+
+    def __init__(
+        self,
+        class_axes: Mapping[str, int],
+        detections: Collection[str] = (),
+        output: str | None = None,
+        top_k: int = 1,
+    ) -> None:
+        self.class_axes, self.detections = class_axes, detections
+        self.output, self.top_k = output, top_k
+        self.differences: dict[str, Difference | BoxDifference] = {}
+        self.rows: list[tuple[np.ndarray, np.ndarray]] = []
+        self.labels: list[int] = []
+        self.images = 0
+
+    def add(
+        self, sample: Sample, expected: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray]
+    ) -> None:
+        """Count in the outputs of one sample, float and found."""
+        self.images += 1
         for name, values in expected.items():
-            if name not in differences:
-                differences[name] = (
-                    BoxDifference() if name in detections else Difference(class_axes.get(name))
-                )
-            differences[name].add(values, found[name])
-        if output is not None and sample.label is not None:
-            rows.append((_row(found[output]), _row(expected[output])))
-            labels.append(sample.label)
-    outputs = tuple(each.fidelity(name) for name, each in differences.items())
-    if not labels:
-        return Score(images, outputs)
-    mine, floats = (np.stack(column) for column in zip(*rows, strict=True))
-    truth = np.array(labels)
-    return Score(images, outputs, accuracy(mine, truth, top_k), accuracy(floats, truth, top_k))
+            if name not in self.differences:
+                boxes = name in self.detections
+                axis = self.class_axes.get(name)
+                self.differences[name] = BoxDifference() if boxes else Difference(axis)
+            self.differences[name].add(values, found[name])
+        if self.output is not None and sample.label is not None:
+            self.rows.append((row_of(found[self.output]), row_of(expected[self.output])))
+            self.labels.append(sample.label)
+
+    def vectors(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Found and float rows (N, K) of the output, and the labels (N,)."""
+        mine, floats = (np.stack(column) for column in zip(*self.rows, strict=True))
+        return mine, floats, np.array(self.labels)
+
+    def score(self, by_labels: bool = True) -> Score:
+        """The figures so far; by_labels: the output holds classes, and the labels are of these."""
+        outputs = tuple(each.fidelity(name) for name, each in self.differences.items())
+        if not self.labels or not by_labels:
+            return Score(self.images, outputs)
+        mine, floats, truth = self.vectors()
+        top_k = self.top_k
+        right = (accuracy(mine, truth, top_k), accuracy(floats, truth, top_k))
+        return Score(self.images, outputs, *right)
 
 
-def _row(output: np.ndarray) -> np.ndarray:
+def row_of(output: np.ndarray) -> np.ndarray:
     """One sample's output, (1, classes) or (1, classes, 1, 1), as (classes,)."""
     if output.size != max(output.shape):
         raise DataError(

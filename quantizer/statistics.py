@@ -161,11 +161,13 @@ class Statistics:
 
     samples: the ids seen, ascending, of each data source (by its fingerprint).
     context: what has to agree before statistics may be merged, e.g. model and preprocessing.
+    halves: the same of two halves of the samples, where they were just collected; no file has it.
     """
 
     tensors: dict[str, TensorStatistics] = field(default_factory=dict)
     samples: dict[str, np.ndarray] = field(default_factory=dict)
     context: dict[str, Any] = field(default_factory=dict)
+    halves: tuple[Statistics, ...] = ()
 
     @property
     def count(self) -> int:

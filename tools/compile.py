@@ -14,7 +14,6 @@ from argparse import ArgumentParser, Namespace
 
 from demitasse.errors import DataError
 from demitasse.quantizer import compile as pipeline
-from demitasse.quantizer.budget import Budget
 from demitasse.tools import options as shared
 from demitasse.tools import report
 from demitasse.tools.answer import Answer
@@ -27,14 +26,20 @@ def declare(parser: ArgumentParser) -> None:
     parser.add_argument("--eval", metavar="DATA", help="judge with these images instead")
     shared.labels(parser)
     shared.scheme(parser, float_too=True)
-    _declare_budget(parser)
+    shared.budget(
+        parser, "INT8 layers are raised to INT16, as few as will do; exit status 1 where none do"
+    )
     shared.sampling(parser)
     shared.preprocessing(parser)
     shared.reading(parser)
 
 
 def command(options: Namespace) -> Answer:
-    budget = _budget(options)
+    budget = shared.budget_of(options)
+    if budget is not None and options.eval is None and options.data is None:
+        raise DataError(
+            "--max-drop and --min-sqnr need images to judge by", remedy="give --data or --eval"
+        )
     graph, preprocess = shared.graph(options), shared.preprocess(options)
     info = pipeline.compile(
         graph,
@@ -57,29 +62,3 @@ def command(options: Namespace) -> Answer:
     )
     good = budget is None or info.score is None or budget.holds(info.score)
     return Answer(report.as_text(info, preprocess), report.as_data(info, preprocess), good)
-
-
-def _declare_budget(parser: ArgumentParser) -> None:
-    group = parser.add_argument_group(
-        "budget", "INT8 layers are raised to INT16, as few as will do; exit status 1 where none do"
-    )
-    group.add_argument(
-        "--max-drop",
-        metavar="POINTS",
-        type=float,
-        help="of accuracy (without labels, of agreement with float) that may be lost",
-    )
-    group.add_argument(
-        "--min-sqnr", metavar="DB", type=float, help="that every output must have, against float"
-    )
-
-
-def _budget(options: Namespace) -> Budget | None:
-    """What the options allow to lose; nothing could be held against it without images."""
-    if options.max_drop is None and options.min_sqnr is None:
-        return None
-    if options.eval is None and options.data is None:
-        raise DataError(
-            "--max-drop and --min-sqnr need images to judge by", remedy="give --data or --eval"
-        )
-    return Budget(options.max_drop, options.min_sqnr)

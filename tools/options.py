@@ -16,6 +16,7 @@ from demitasse.converter.caffe.reader import load_caffe
 from demitasse.converter.graph import Graph, Shape
 from demitasse.errors import DataError
 from demitasse.protos.dialect import DIALECTS
+from demitasse.quantizer.budget import Budget
 from demitasse.quantizer.calibrate import DEFAULT_COUNT
 from demitasse.quantizer.foreign import FORMATS
 from demitasse.quantizer.preprocess import Preprocess, make_preprocess
@@ -291,6 +292,27 @@ def labels(parser: ArgumentParser, *, required: bool = False) -> None:
         "--top-k", metavar="K", type=positive, default=1, help="what counts as right"
     )
     parser.add_argument("--output", metavar="NAME", help="the output with one score a class")
+
+
+def budget(parser: ArgumentParser, what: str) -> None:
+    """What may be lost."""
+    group = parser.add_argument_group("budget", what)
+    group.add_argument(
+        "--max-drop",
+        metavar="POINTS",
+        type=float,
+        help="of accuracy (without labels, of agreement with float) that may be lost",
+    )
+    group.add_argument(
+        "--min-sqnr", metavar="DB", type=float, help="that every output must have, against float"
+    )
+
+
+def budget_of(options: Namespace) -> Budget | None:
+    """What the options allow to lose; None where they say nothing."""
+    if options.max_drop is None and options.min_sqnr is None:
+        return None
+    return Budget(options.max_drop, options.min_sqnr)
 
 
 def written(parser: ArgumentParser, what: str) -> None:

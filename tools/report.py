@@ -144,7 +144,7 @@ def _score(score: Score, judged: str, precision: str) -> list[tuple[str, str]]:
     if score.accuracy is not None and score.float_accuracy is not None:
         lines.append(("accuracy", _accuracy(score.accuracy, score.float_accuracy)))
     if precision != "fp32":
-        text = [images, *(_agreement(each) for each in score.outputs)]
+        text = [images, *(agreement(each) for each in score.outputs)]
         lines.append(("against float", "\n".join(text)))
     return lines
 
@@ -158,13 +158,15 @@ def _accuracy(mine: Accuracy, floats: Accuracy) -> str:
     )
 
 
-def _agreement(output: Fidelity | BoxFidelity) -> str:
+def agreement(output: Fidelity | BoxFidelity) -> str:
+    """How near one output comes to float, in words."""
     return _boxes(output) if isinstance(output, BoxFidelity) else _fidelity(output)
 
 
 def _fidelity(output: Fidelity) -> str:
     same = "" if output.agreement is None else f"same answer {percent(output.agreement)}, "
-    cosine = f"cosine {near_one(output.cosine)} (worst {near_one(output.worst_cosine)})"
+    low, worst = near_one(output.low_cosine), near_one(output.worst_cosine)
+    cosine = f"cosine {near_one(output.cosine)} (1 % below {low}, worst {worst})"
     return f"{output.name}: {same}SQNR {decibels(output.sqnr)}, {cosine}"
 
 
