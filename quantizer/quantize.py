@@ -54,8 +54,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from demitasse.converter.evaluate import check_weights
 from demitasse.converter.graph import Graph, Node, Quantization, Tensor, rebuild
 from demitasse.converter.ops import (
@@ -68,7 +66,6 @@ from demitasse.converter.ops import (
     Rescale,
     Unpool,
 )
-from demitasse.errors import DataError
 from demitasse.quantizer.integer import BUILDERS, Site
 from demitasse.quantizer.integer.activation import rescale_weights
 from demitasse.quantizer.integer.base import Built, clamp_weights
@@ -76,6 +73,8 @@ from demitasse.quantizer.integer.norm import batch_norm_as_scale
 from demitasse.quantizer.scheme import quantize as codes_of
 from demitasse.quantizer.sharing import LAYOUT, assign_quantization, moves_codes
 from demitasse.quantizer.table import ScaleTable
+from demitasse.quantizer.weight_plans import find_nodes, weight_plans
+from demitasse.quantizer.weights import WeightPlan
 
 Plan = Mapping[str, str]  # node -> "int8" or "int16", where it is not the table's
 
@@ -92,7 +91,8 @@ def quantize(graph: Graph, table: ScaleTable) -> Graph:
         precision: assign_quantization(graph, table.at(precision))
         for precision in {table.precision, *plan.values()}
     }
-    work = _Work(graph, table, plan, schemes, _readers(graph, table.precision, plan))
+    readers = _readers(graph, table.precision, plan)
+    work = _Work(graph, table, plan, schemes, readers, weight_plans(graph, table))
     for name in graph.inputs:
         work.add_source(name)
     for node in graph.nodes:
@@ -105,14 +105,7 @@ def plan_of(graph: Graph, table: ScaleTable) -> dict[str, str]:
 
     A layer that was folded into another stands for it.
     """
-    nodes = {origin: node.name for node in graph.nodes for origin in node.origin}
-    nodes |= {node.name: node.name for node in graph.nodes}
-    unknown = sorted(table.layers.keys() - nodes.keys())
-    if unknown:
-        raise DataError(
-            f"the table gives layer '{unknown[0]}' a precision, but the network has no such layer",
-            remedy="take the name from `demitasse inspect`",
-        )
+    nodes = find_nodes(graph, table.layers, "a precision")
     return {nodes[name]: precision for name, precision in table.layers.items()}
 
 
@@ -146,6 +139,7 @@ class _Work:
     plan: Plan
     schemes: Mapping[str, Mapping[str, Quantization]]
     readers: Mapping[str, set[str]]
+    weights: Mapping[str, WeightPlan]
     nodes: list[Node] = field(default_factory=list)
     tensors: dict[str, Tensor] = field(default_factory=dict)
     forms: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -201,12 +195,11 @@ class _Work:
         if build is None:
             return None
         inputs = tuple(self._typed(name, dtype) for name in node.inputs)
-        scales = self.table.weights.get(node.name) if dtype == self.table.precision else None
-        weight_scale = None if scales is None else np.asarray(scales, np.float32)
         entry = self.table.tensors.get(node.inputs[0])
         reach = None if entry is None else (entry.low, entry.high)
         output = self._typed(node.outputs[0], dtype)
-        return build(Site(node, inputs, output, weight_scale, reach))
+        plan = self.weights.get(node.name) if dtype == self.table.precision else None
+        return build(Site(node, inputs, output, plan or WeightPlan(), reach))
 
     def _add_constant(self, node: Node) -> None:
         tensor = self.tensors[self.add_source(node.outputs[0])]

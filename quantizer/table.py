@@ -13,10 +13,13 @@ import numpy as np
 
 from demitasse.converter.files import write_whole
 from demitasse.errors import DataError
+from demitasse.quantizer.differences import decode
 from demitasse.quantizer.files import read_file
 from demitasse.quantizer.scheme import RANGES, activation_scale
 from demitasse.quantizer.statistics import Statistics, TensorStatistics
 from demitasse.quantizer.thresholds import DEFAULT_METHOD, Range, find_range
+from demitasse.quantizer.weight_scales import DEFAULT_METHOD as WEIGHT_METHOD
+from demitasse.quantizer.weight_scales import METHODS as WEIGHT_METHODS
 
 FORMAT = "demitasse scale table"
 VERSION = 1
@@ -46,8 +49,13 @@ class ScaleTable:
     """Scales of activations by tensor and, optionally, of weights by node.
 
     weights: float32 values, one per output channel, real = scale * q; where a node is missing the
-    quantizer derives them. layers: the precision ("int8" or "int16") of those layers that have
-    another than `precision`. statistics: hash of the statistics behind it, "" without any.
+    quantizer derives them by `weight_method`. layers: the precision ("int8" or "int16") of those
+    layers that have another than `precision`. statistics: hash of the statistics behind it, ""
+    without any.
+
+    weight_bits: 4 for those layers whose weights take four bits. biases: of nodes that have others
+    than the network's. rounding: what to add to the nearest codes of a node's weights, as
+    `differences` encodes it. These three are for layers in `precision`.
     """
 
     precision: str
@@ -58,6 +66,10 @@ class ScaleTable:
     weights: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     layers: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    weight_method: str = "max"
+    weight_bits: Mapping[str, int] = field(default_factory=dict)
+    biases: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    rounding: Mapping[str, str] = field(default_factory=dict)
 
     def tensor(self, name: str) -> TensorScale:
         """The scale of one tensor. DataError names it where it is missing."""
@@ -86,6 +98,7 @@ def build_table(
     method: str = DEFAULT_METHOD,
     symmetric: bool = False,
     overrides: Mapping[str, Override] | None = None,
+    weight_method: str = WEIGHT_METHOD,
 ) -> ScaleTable:
     """Choose every tensor's scale. INT16 is symmetric and takes the true maximum, always.
 
@@ -97,6 +110,7 @@ def build_table(
         )
     if precision == "int16":
         method, symmetric = "minmax", True
+        weight_method = "max"
     overrides, ranges = overrides or {}, stats.context.get("ranges", {})
     unknown = sorted(overrides.keys() - stats.tensors.keys())
     if unknown:
@@ -111,7 +125,15 @@ def build_table(
             chosen = chosen._replace(low=low, high=high)
         warnings += [f"tensor '{name}': {text}" for text in chosen.warnings]
         tensors[name] = _tensor_scale(stat, chosen, precision, symmetric)
-    return ScaleTable(precision, symmetric, method, stats.hash(), tensors, warnings=tuple(warnings))
+    return ScaleTable(
+        precision,
+        symmetric,
+        method,
+        stats.hash(),
+        tensors,
+        warnings=tuple(warnings),
+        weight_method=weight_method,
+    )
 
 
 def _choose(stat: TensorStatistics, how: Override, symmetric: bool) -> Range:
@@ -158,6 +180,7 @@ def to_text(table: ScaleTable) -> str:
         "precision": table.precision,
         "symmetric": table.symmetric,
         "method": table.method,
+        "weight_method": table.weight_method,
         "statistics": table.statistics,
         "warnings": list(table.warnings),
     }
@@ -168,10 +191,18 @@ def to_text(table: ScaleTable) -> str:
     }
     weights = {k: [_short(v) for v in scales] for k, scales in sorted(table.weights.items())}
     layers = dict(sorted(table.layers.items()))
-    for key, rows in (("layers", layers), ("tensors", tensors), ("weights", weights)):
+    parts: dict[str, Mapping[str, Any]] = {"layers": layers, "tensors": tensors, "weights": weights}
+    for key, rows in (parts | _repairs(table)).items():
         body = ",".join(f"\n    {_json(name)}: {_json(row)}" for name, row in rows.items())
         lines.append(f"  {_json(key)}: {{{body}\n  }}" if body else f"  {_json(key)}: {{}}")
     return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _repairs(table: ScaleTable) -> dict[str, Mapping[str, Any]]:
+    """What few tables have, left out of the others."""
+    biases = {k: [_short(v) for v in values] for k, values in sorted(table.biases.items())}
+    parts = {"weight_bits": table.weight_bits, "biases": biases, "rounding": table.rounding}
+    return {key: dict(sorted(rows.items())) for key, rows in parts.items() if rows}
 
 
 def from_text(text: str, path: Path | None = None) -> ScaleTable:
@@ -206,7 +237,34 @@ def _table(root: _Checked) -> ScaleTable:
         weights,
         _layers(root),
         tuple(str(w) for w in warnings),
+        **_read_repairs(root),
     )
+
+
+def _read_repairs(root: _Checked) -> dict[str, Any]:
+    """What older tables lack: how weights are rounded, and other biases."""
+    method = root.text("weight_method") if root.has("weight_method") else "max"
+    if method not in WEIGHT_METHODS:
+        raise ValueError(f"weight_method: {method!r} is none of {', '.join(WEIGHT_METHODS)}")
+    bits, biases, rounding = (root.rows(key) for key in ("weight_bits", "biases", "rounding"))
+    for name in rounding.names():
+        try:
+            decode(rounding.text(name))
+        except ValueError as error:
+            raise ValueError(f"rounding.{name}: {error}") from None
+    return {
+        "weight_method": method,
+        "weight_bits": {name: _four_or_eight(bits, name) for name in bits.names()},
+        "biases": {name: biases.reals(name) for name in biases.names()},
+        "rounding": {name: rounding.text(name) for name in rounding.names()},
+    }
+
+
+def _four_or_eight(bits: _Checked, name: str) -> int:
+    value = bits.integer(name, 4, 8)
+    if value not in (4, 8):
+        raise ValueError(f"weight_bits.{name}: {value} is neither 4 nor 8")
+    return value
 
 
 def _layers(root: _Checked) -> dict[str, str]:
@@ -253,8 +311,12 @@ class _Checked:
     def child(self, key: str) -> _Checked:
         return _Checked(self.get(key, dict), f"{self.where}.{key}" if self.where else key)
 
-    def names(self, key: str) -> list[str]:
-        return list(self.get(key, dict))
+    def rows(self, key: str) -> _Checked:
+        """The object of that key, an empty one where there is none."""
+        return self.child(key) if self.has(key) else _Checked({}, key)
+
+    def names(self, key: str | None = None) -> list[str]:
+        return list(self.value if key is None else self.get(key, dict))
 
     def text(self, key: str) -> str:
         return str(self.get(key, str))
@@ -274,6 +336,10 @@ class _Checked:
     def scales(self, key: str) -> tuple[float, ...]:
         place = f"{self.where}.{key}"
         return tuple(_positive(v, place) for v in self.get(key, list))
+
+    def reals(self, key: str) -> tuple[float, ...]:
+        place = f"{self.where}.{key}"
+        return tuple(_real(v, place) for v in self.get(key, list))
 
 
 _NUMBER: Any = (int, float)

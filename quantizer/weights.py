@@ -6,14 +6,16 @@ int32 for some input: after that, no input makes it wrap.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from demitasse.quantizer.requantize import round_half_up
 from demitasse.quantizer.scheme import RANGES
+from demitasse.quantizer.weight_scales import METHODS
 
 WEIGHT_LIMITS = {"int8": 127, "int16": 4095}
+LIMIT_OF_4_BITS = 7
 BIAS_LIMIT = 2**29
 MIN_WEIGHT_SCALE = np.float32(2.0**-120)  # far from float32's subnormals
 
@@ -21,6 +23,20 @@ MIN_WEIGHT_SCALE = np.float32(2.0**-120)  # far from float32's subnormals
 BLOCK = 16
 BLOCK_SHIFT = 9
 ACCUMULATOR_UNITS = {"int8": 1, "int16": 2**BLOCK_SHIFT}
+
+
+@dataclass(frozen=True, slots=True)
+class WeightPlan:
+    """How a node's weights become codes, as a table says; see `quantize_weights`.
+
+    rounding: flat, in the order of the weights. bias: in place of the node's.
+    """
+
+    scale: np.ndarray | None = None
+    method: str = "max"
+    bits: int = 8
+    rounding: np.ndarray | None = None
+    bias: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,24 +55,37 @@ def quantize_weights(
     zero_point: int,
     precision: str,
     scale: np.ndarray | None = None,
+    *,
+    method: str = "max",
+    bits: int = 8,
+    rounding: np.ndarray | None = None,
 ) -> IntegerWeights:
     """Quantize weights (O, K) and biases (O,), float, for an input of the given quantization.
 
-    scale: weight scales to start from, one per output channel, instead of the largest magnitude's.
+    scale: weight scales to start from, one per output channel, instead of those that `method` (of
+    `weight_scales`) finds. bits: 4 for small int8 weights. rounding: what to add to the nearest
+    codes, (O, K); a channel whose accumulator could then leave int32 keeps the nearest ones.
     """
     weight, bias = weight.astype(np.float64), bias.astype(np.float64)
     unit = float(input_scale) * ACCUMULATOR_UNITS[precision]
+    limit = LIMIT_OF_4_BITS if bits == 4 else WEIGHT_LIMITS[precision]
     if scale is None:
-        scale = _initial_scale(weight, WEIGHT_LIMITS[precision], np.abs(bias).max(initial=0) / unit)
+        found = METHODS[method](weight, limit)
+        scale = _initial_scale(found, np.abs(bias).max(initial=0) / unit)
     scale = _at_least(scale.astype(np.float32), np.abs(bias) / (unit * BIAS_LIMIT))
     while True:
-        result = _codes(weight, bias, scale, unit, precision)
+        result = _codes(weight, bias, scale, unit, limit, precision)
         bound = accumulator_bound(result.codes, result.bias, zero_point, precision)
         over = bound >= 2**31
         if not over.any():
-            return result
+            break
         wider = scale.astype(np.float64) * (bound / 2.0**31 * 1.001)
         scale = np.where(over, wider, scale).astype(np.float32)
+    if rounding is None:
+        return result
+    codes = np.clip(result.codes.astype(np.int64) + rounding, -limit, limit).astype(precision)
+    over = accumulator_bound(codes, result.bias, zero_point, precision) >= 2**31
+    return replace(result, codes=np.where(over[:, None], result.codes, codes))
 
 
 def accumulator_bound(
@@ -77,9 +106,8 @@ def largest_input(zero_point: int, precision: str) -> int:
     return max(highest - zero_point, zero_point - lowest)
 
 
-def _initial_scale(weight: np.ndarray, limit: int, bias_steps: float) -> np.ndarray:
-    """The largest magnitude of each channel / limit; an all-zero channel takes the tensor's."""
-    scale = np.abs(weight).max(axis=1, initial=0) / limit
+def _initial_scale(scale: np.ndarray, bias_steps: float) -> np.ndarray:
+    """Scales in float32; an all-zero channel takes the tensor's largest."""
     # Without any weight, steps of 2**-16 of the largest bias.
     fallback = float(np.max(scale, initial=0.0)) or bias_steps * 2.0**-16 or 1.0
     scale = np.where(scale > 0, scale, fallback)
@@ -93,9 +121,13 @@ def _at_least(scale: np.ndarray, minimum: np.ndarray) -> np.ndarray:
 
 
 def _codes(
-    weight: np.ndarray, bias: np.ndarray, scale: np.ndarray, unit: float, precision: str
+    weight: np.ndarray,
+    bias: np.ndarray,
+    scale: np.ndarray,
+    unit: float,
+    limit: int,
+    precision: str,
 ) -> IntegerWeights:
-    limit = WEIGHT_LIMITS[precision]
     wide = scale.astype(np.float64)
     codes = np.clip(round_half_up(weight / wide[:, None]), -limit, limit)
     steps = np.clip(round_half_up(bias / (unit * wide)), -BIAS_LIMIT, BIAS_LIMIT)

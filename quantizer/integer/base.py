@@ -13,6 +13,7 @@ from demitasse.converter.ops import Activation, Clip, Operator, PRelu, Relu
 from demitasse.errors import UnsupportedError
 from demitasse.quantizer.requantize import Multipliers, multiplier, round_half_up, rq
 from demitasse.quantizer.scheme import RANGES
+from demitasse.quantizer.weights import WeightPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Site:
     node: Node
     inputs: tuple[Tensor, ...]
     output: Tensor
-    weight_scale: np.ndarray | None = None  # per output channel, where the table has it
+    plan: WeightPlan = field(default_factory=WeightPlan)
     reach: tuple[float, float] | None = None  # the real range of the first input, where known
 
     @property

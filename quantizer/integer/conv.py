@@ -43,12 +43,20 @@ def build_depthwise(site: Site, factor: np.ndarray, offset: np.ndarray) -> Built
 def convolution_weights(site: Site, op: Convolution, weights: Arrays) -> dict[str, np.ndarray]:
     """The integer constants of a convolution with these float weights."""
     x, y = quantization(site.inputs[0]), quantization(site.output)
-    bias = np.asarray(weights.get("bias", np.zeros(op.channels, np.float32)))
+    bias = _bias(site, weights, op.channels)
     rows = _rows(op, np.asarray(weights["weight"]))
     if not (np.isfinite(rows).all() and np.isfinite(bias).all()):
         raise WeightsError("weights are infinite or not a number", layer=site.node.name)
     codes = quantize_weights(
-        rows, bias, x.scale, x.zero_point, site.precision, _given_scale(site, op.channels)
+        rows,
+        bias,
+        x.scale,
+        x.zero_point,
+        site.precision,
+        _given_scale(site, op.channels),
+        method=site.plan.method,
+        bits=site.plan.bits,
+        rounding=_rounding(site, op, weights["weight"].shape),
     )
     real = codes.scale.astype(np.float64) * (x.scale * ACCUMULATOR_UNITS[site.precision] / y.scale)
     return {
@@ -78,16 +86,37 @@ def float_weights(node: Node, x: Tensor, y: Tensor) -> dict[str, np.ndarray]:
     }
 
 
+def _bias(site: Site, weights: Arrays, channels: int) -> np.ndarray:
+    """The table's biases, or else the node's, or zeros."""
+    if site.plan.bias is None:
+        return np.asarray(weights.get("bias", np.zeros(channels, np.float32)))
+    return _sized(site, site.plan.bias, channels, "biases")
+
+
 def _given_scale(site: Site, channels: int) -> np.ndarray | None:
     """The table's weight scales, if it has any for this node."""
-    if site.weight_scale is None or not np.size(site.weight_scale):
+    if site.plan.scale is None or not np.size(site.plan.scale):
         return None
-    scale = np.asarray(site.weight_scale, np.float32).ravel()
-    if scale.size not in (1, channels):
-        raise WeightsError(
-            f"the table has {scale.size} weight scales, expected {channels}", layer=site.node.name
-        )
+    scale = np.asarray(site.plan.scale, np.float32).ravel()
+    if scale.size != 1:
+        _sized(site, scale, channels, "weight scales")
     return np.broadcast_to(scale, channels)
+
+
+def _rounding(site: Site, op: Convolution, shape: tuple[int, ...]) -> np.ndarray | None:
+    """The table's differences to the nearest codes, as rows."""
+    given = site.plan.rounding
+    if given is None:
+        return None
+    return _rows(op, _sized(site, given, int(np.prod(shape)), "roundings").reshape(shape))
+
+
+def _sized(site: Site, values: np.ndarray, count: int, what: str) -> np.ndarray:
+    if values.size != count:
+        raise WeightsError(
+            f"the table has {values.size} {what}, expected {count}", layer=site.node.name
+        )
+    return values
 
 
 def _rows(op: Convolution, weight: np.ndarray) -> np.ndarray:

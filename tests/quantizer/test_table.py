@@ -90,6 +90,7 @@ def test_text_is_json_with_the_shortest_numbers_and_a_line_for_each_tensor() -> 
         '  "precision": "int8",\n'
         '  "symmetric": false,\n'
         '  "method": "mse",\n'
+        '  "weight_method": "max",\n'
         '  "statistics": "abc",\n'
         '  "warnings": ["w"],\n'
         '  "layers": {\n'

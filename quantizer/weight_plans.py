@@ -1,0 +1,77 @@
+"""What a table says of the weights, by node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+
+from demitasse.converter.graph import Graph, Node
+from demitasse.converter.ops import Conv2d, Deconv2d, InnerProduct
+from demitasse.errors import DataError
+from demitasse.quantizer.differences import decode
+from demitasse.quantizer.table import ScaleTable
+from demitasse.quantizer.weights import WeightPlan
+
+SMALL_BITS = 4
+ALL = "all"
+
+
+def weight_plans(graph: Graph, table: ScaleTable) -> dict[str, WeightPlan]:
+    """A plan for every node; DataError names a layer that the network lacks, or that cannot."""
+    bits = {
+        name: table.weight_bits[given]
+        for given, name in find_nodes(graph, table.weight_bits, "weight bits").items()
+    }
+    find_nodes(graph, table.biases, "biases")
+    find_nodes(graph, table.rounding, "a rounding")
+    plans = {}
+    for node in graph.nodes:
+        if bits.get(node.name) == SMALL_BITS and not takes_four_bits(node):
+            raise DataError(
+                f"the weights of layer '{node.name}' cannot have four bits",
+                remedy="only those of convolutions and inner products can, not of depthwise ones",
+            )
+        scale, bias = table.weights.get(node.name), table.biases.get(node.name)
+        rounding = table.rounding.get(node.name)
+        plans[node.name] = WeightPlan(
+            None if scale is None else np.asarray(scale, np.float32),
+            table.weight_method,
+            bits.get(node.name, 8),
+            None if rounding is None else decode(rounding),
+            None if bias is None else np.asarray(bias, np.float32),
+        )
+    return plans
+
+
+def find_nodes(graph: Graph, names: Iterable[str], what: str) -> dict[str, str]:
+    """The nodes that layers became; one that was folded into another stands for it.
+
+    DataError names one that the network lacks.
+    """
+    nodes = {origin: node.name for node in graph.nodes for origin in node.origin}
+    nodes |= {node.name: node.name for node in graph.nodes}
+    unknown = sorted(set(names) - nodes.keys())
+    if unknown:
+        raise DataError(
+            f"the table gives layer '{unknown[0]}' {what}, but the network has no such layer",
+            remedy="take the name from `demitasse inspect`",
+        )
+    return {name: nodes[name] for name in names}
+
+
+def takes_four_bits(node: Node) -> bool:
+    """Convolutions and inner products; a depthwise kernel is small already, and loses most."""
+    weight = node.weights.get("weight")
+    is_depthwise = isinstance(node.op, Conv2d | Deconv2d) and node.op.groups == node.op.channels > 1
+    one = is_depthwise and weight is not None and weight.shape[1] == 1
+    return isinstance(node.op, Conv2d | Deconv2d | InnerProduct) and not one
+
+
+def with_small_weights(graph: Graph, table: ScaleTable, layers: Iterable[str]) -> ScaleTable:
+    """The table with four bits for the weights of these layers, or of all that can have them."""
+    layers = tuple(layers)
+    able = [node.name for node in graph.nodes if takes_four_bits(node)]
+    chosen = able if layers == (ALL,) else find_nodes(graph, layers, "weight bits").values()
+    return replace(table, weight_bits=dict.fromkeys(sorted(chosen), SMALL_BITS))
