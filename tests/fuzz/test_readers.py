@@ -1,11 +1,14 @@
 """Fuzzers of everything that reads what users hand in: texts, weights, mean files, whole nets.
 
-`make test` tries a fixed slice, `make fuzz` new inputs for FUZZ_SECONDS each.
+`make test` tries a fixed slice, `make fuzz` new inputs for FUZZ_SECONDS in all.
 """
 
 from __future__ import annotations
 
+import contextlib
+import warnings
 from collections.abc import Callable
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +25,14 @@ from support.hostile import (
     soups,
     varint,
 )
+from support.written import weight_layer
 
-from demitasse.converter.caffe.reader import load_caffe
+from demitasse.converter.caffe.reader import load_caffe, read_caffe
 from demitasse.converter.caffe.survey import survey_caffe
 from demitasse.converter.caffe.text import decode, parse_prototxt
 from demitasse.converter.caffe.weights import read_weights
-from demitasse.converter.caffe.writer import WeightLayer, write_caffemodel
+from demitasse.converter.caffe.writer import write_caffemodel
+from demitasse.errors import DemitasseError, DemitasseWarning
 from demitasse.quantizer.mean_file import read_mean
 
 HOW = {
@@ -78,23 +83,34 @@ def test_nets_that_do_not_fit_are_surveyed(file: Path) -> None:
 
 
 def test_nets_with_weights(tmp_path: Path) -> None:
-    """Weights by the names of the layers, of shapes that sometimes fit."""
+    """Weights by the names of the layers: of the shapes that they expect, or of any."""
     prototxt, weights = tmp_path / "net.prototxt", tmp_path / "net.caffemodel"
     shapes = st.sampled_from([(), (1,), (3,), (4, 3), (2, 3, 3, 3), (1, 1, 2, 4), (0,), (3, 1)])
     arrays = st.lists(st.lists(shapes, max_size=4), min_size=5, max_size=5)
 
-    def check(case: tuple[str, list[list[tuple[int, ...]]]]) -> None:
-        text, shapes_of = case
+    def check(case: tuple[str, bool, list[list[tuple[int, ...]]]]) -> None:
+        text, fits, drawn = case
         prototxt.write_text(text)
-        layers = [
-            WeightLayer(f"l{i}", "", arrays=tuple(np.ones(shape, np.float32) for shape in own))
-            for i, own in enumerate(shapes_of)
-        ]
-        write_caffemodel(weights, layers)
-        size = len(text) + weights.stat().st_size
-        survives(lambda: load_caffe(prototxt, weights), size)
+        found = {f"l{i}": own for i, own in enumerate(drawn)}
+        if fits:
+            found |= expected_blobs(prototxt)
+        write_caffemodel(weights, [weight_layer(k, map(np.ones, v)) for k, v in found.items()])
+        survives(lambda: load_caffe(prototxt, weights), len(text) + weights.stat().st_size)
 
-    fuzz(st.tuples(nets(), arrays), check)
+    fuzz(st.tuples(nets(), st.booleans(), arrays), check)
+
+
+def expected_blobs(prototxt: Path) -> dict[str, list[tuple[int, ...]]]:
+    """What the layers of a text expect, where it is not much."""
+    with warnings.catch_warnings(), contextlib.suppress(DemitasseError):
+        warnings.simplefilter("ignore", DemitasseWarning)
+        expected = read_caffe(prototxt, None, **HOW).builder.expected
+        return {
+            name: list(shapes.values())
+            for name, shapes in expected.items()
+            if sum(map(prod, shapes.values())) < 100_000
+        }
+    return {}
 
 
 def test_damaged_weights(file: Path) -> None:
