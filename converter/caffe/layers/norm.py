@@ -1,8 +1,6 @@
-"""BatchNorm, Scale, Bias, LRN, MVN, Normalize, Softmax."""
+"""Scale, Bias, LRN, MVN, Normalize, Softmax."""
 
 from __future__ import annotations
-
-import numpy as np
 
 from demitasse.converter.caffe.layers.eltwise import spread
 from demitasse.converter.caffe.lower import Blob, Context
@@ -10,7 +8,6 @@ from demitasse.converter.caffe.params import Params
 from demitasse.converter.caffe.registry import caffe_layer
 from demitasse.converter.graph import Shape
 from demitasse.converter.ops import (
-    BatchNorm,
     Bias,
     Eltwise,
     Lrn,
@@ -21,42 +18,9 @@ from demitasse.converter.ops import (
     Softmax,
 )
 from demitasse.converter.ops.base import canonical_axis
-from demitasse.errors import ParseError, ShapeError, WeightsError
+from demitasse.errors import ParseError, ShapeError
 
 REGIONS = {"ACROSS_CHANNELS": 0, "WITHIN_CHANNEL": 1}
-
-
-@caffe_layer("BatchNorm", weighted=True)
-def batch_norm(context: Context) -> None:
-    """Blobs: mean, variance, and the factor that both are divided by (0 makes both 0)."""
-    context.expect()
-    if len(context.shape) < 2:
-        raise ShapeError(f"BatchNorm needs at least 2 axes, found shape {context.shape}")
-    params = context.params("batch_norm_param")
-    params.ignore("moving_average_fraction", "engine")
-    if not params.boolean("use_global_stats", context.phase == "TEST"):
-        context.remark("use_global_stats is off: the stored statistics are used all the same")
-    context.emit(BatchNorm(params.real("eps", 1e-5)), _statistics(context))
-
-
-def _statistics(context: Context) -> dict[str, np.ndarray]:
-    channels = (context.shape[1] if len(context.shape) > 1 else 1,)
-    stored = context.arrays()
-    if len(stored) == 2:  # some writers leave the factor out
-        weights = {
-            key: context.fit(array, channels, key)
-            for key, array in zip(("mean", "variance"), stored, strict=True)
-        }
-    else:
-        weights = context.weights(mean=Blob(channels), variance=Blob(channels), factor=Blob((1,)))
-        if not weights:
-            return {}
-        factor = weights.pop("factor")[0]
-        inverse = np.float32(0 if factor == 0 else 1 / factor)
-        weights = {key: array * inverse for key, array in weights.items()}
-    if not all(np.isfinite(array).all() for array in weights.values()):
-        raise WeightsError("the stored statistics hold NaN or infinity")
-    return weights
 
 
 @caffe_layer("Scale")
@@ -119,7 +83,7 @@ def _span(context: Context, params: Params) -> tuple[int, Shape]:
     return start, span
 
 
-@caffe_layer("LRN")
+@caffe_layer("LRN", "LRNRistretto")
 def lrn(context: Context) -> None:
     context.expect()
     params = context.params("lrn_param")

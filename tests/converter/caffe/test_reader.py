@@ -169,7 +169,7 @@ BAD_LAYERS = [
         "pooling_param { global_pooling: true kernel_size: 2 }",
         "global_pooling takes the input's size, a kernel is given too",
     ),
-    ("Pooling", "pooling_param { pool: STOCHASTIC kernel_size: 2 }", "stochastic pooling"),
+    ("Pooling", "pooling_param { pool: STOCHASTIC kernel_size: 2 pad: 1 }", "MAX and AVE pooling"),
     ("Pooling", "pooling_param { pool: MEAN kernel_size: 2 }", "one of MAX, AVE, STOCHASTIC"),
     ("InnerProduct", "", "num_output 0 must be positive"),
     ("InnerProduct", "inner_product_param { num_output: 1 axis: 4 }", "axis 4 is outside"),
@@ -302,6 +302,27 @@ def test_swapped_and_wrong_files(tmp_path: Path, load) -> None:
         load("net: 'train.prototxt'\nbase_lr: 0.01")
     with pytest.raises(DemitasseError, match="unknown dialect 'cafe'; use one of bvlc"):
         load(INPUT, dialect="cafe")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("base_lr: 0.01\nnet: 'train.prototxt'", ":2: a solver, .*; give its net, train.prototxt"),
+        ("train_net: 'a.prototxt'\ntest_net: 'b.prototxt'", ":2: a solver, .*; .* b.prototxt"),
+        ("base_lr: 0.01\nlr_policy: 'step'", ":1: a solver, which has no layers; give its net"),
+        ("name: 'empty'", ": a net without layers"),
+    ],
+)
+def test_solvers(load, text: str, message: str) -> None:
+    with pytest.raises(ParseError, match=f"net.prototxt{message}"):
+        load(text)
+
+
+def test_a_net_inside_a_solver(load) -> None:
+    net = INPUT + CONV % ""
+    assert load(f"base_lr: 0.1\nnet_param {{ {net} }}").outputs == ("conv",)
+    two = f"train_net_param {{ name: 'none' }} test_net_param {{ {net} }}"
+    assert load(two).outputs == ("conv",)
 
 
 PLUGIN = """
