@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import warnings
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, _ActionsContainer
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from tqdm import tqdm
 
 from demitasse.converter.caffe.reader import load_caffe
 from demitasse.converter.graph import Graph, Shape
-from demitasse.errors import DataError
+from demitasse.errors import DataError, DemitasseWarning
 from demitasse.protos.dialect import DIALECTS
 from demitasse.quantizer.budget import Budget
 from demitasse.quantizer.calibrate import DEFAULT_COUNT
@@ -123,6 +124,13 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def whole(text: str) -> int:
+    """A whole number from 0 on."""
+    if not text.isdecimal():
+        raise ArgumentTypeError(f"'{text}' is no whole number")
+    return int(text)
+
+
 def seed(text: str) -> int:
     """A whole number from 0 on."""
     if not text.isdecimal() or int(text) >= 1 << 64:
@@ -212,21 +220,28 @@ def preprocess(options: Namespace) -> Preprocessing:
         fields, origins = dict(transform.fields), [f"transform_param{place}"]
         if flags["mean"] or flags["mean_file"]:
             fields = {key: fields[key] for key in fields if key not in ("mean_file", "mean_value")}
-        _check_mean_file(options.prototxt, transform.line, fields.get("mean_file"))
+        name = fields.get("mean_file")
+        if name is not None and not (root / name).is_file():
+            _miss_mean_file(options, transform.line, name)
+            del fields["mean_file"]
     value = make_preprocess(transform_param=fields, root=root, **flags)
     return Preprocessing(
         value, ", ".join([*origins, " ".join(given)]).strip(", ") or "nothing said"
     )
 
 
-def _check_mean_file(prototxt: Path, line: int, name: str | None) -> None:
-    if name is not None and not (prototxt.parent / name).is_file():
-        raise DataError(
-            f"there is no mean file '{name}' beside the prototxt",
-            file=prototxt,
-            line=line,
-            remedy="give --mean-file or --mean",
-        )
+def _miss_mean_file(options: Namespace, line: int, name: str) -> None:
+    """Raise DataError if data is to be preprocessed; else warn."""
+    error = DataError(
+        f"there is no mean file '{name}' beside the prototxt",
+        file=options.prototxt,
+        line=line,
+        remedy="give --mean-file or --mean",
+    )
+    if getattr(options, "data", None) is not None:
+        raise error
+    error.message += ": the model's preprocessing of pictures lacks it"
+    warnings.warn(str(error), DemitasseWarning, stacklevel=2)
 
 
 def scheme(parser: ArgumentParser, *, float_too: bool = False) -> None:

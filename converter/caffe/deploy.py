@@ -18,6 +18,9 @@ from demitasse.errors import ParseError, ShapeError
 SINKS = {"Accuracy", "SegAccuracy", "DetectionEvaluate", "HDF5Output", "Yolov3", "YoloSeg"}
 
 
+# Where data layers have their batch, and older texts their transformation.
+DATA_PARAMS = {"ImageData": "image_data_param", "WindowData": "window_data_param"}
+
 # Losses, and the functions that they compute on their first bottom.
 FUNCTIONS = {"SoftmaxWithLoss": "Softmax", "SigmoidCrossEntropyLoss": "Sigmoid"}
 
@@ -126,7 +129,24 @@ def _shapes(layer: Layer) -> list[Shape | None]:
         params = Params("memory_data_param", layer.param("memory_data_param"))
         dims = [params.integer(key) for key in ("batch_size", "channels", "height", "width")]
         return [_complete(tuple(dims)), _complete((dims[0],))]
-    return []
+    picture = _picture(layer)
+    return [picture, *[None] * (len(layer.tops) - 1)] if picture else []
+
+
+def _picture(layer: Layer) -> Shape | None:
+    """The shape of a data layer's first top, where the text tells both size and channels."""
+    transform = Params("transform_param", layer.param("transform_param"))
+    data = Params("data", layer.param(DATA_PARAMS.get(layer.type, "data_param")))
+    crop = transform.integer("crop_size", data.integer("crop_size"))
+    height = crop or transform.integer("crop_h", data.integer("new_height"))
+    width = crop or transform.integer("crop_w", data.integer("new_width"))
+    colours = layer.type in ("ImageData", "WindowData") or transform.boolean("force_color")
+    colours |= len(transform.reals("mean_value")) == 3
+    if transform.boolean("force_gray") or not data.boolean("is_color", True):
+        channels = 1
+    else:
+        channels = 3 if colours else 0
+    return _complete((data.integer("batch_size", 1), channels, height, width))
 
 
 def dummy_shapes(params: Params) -> list[Shape]:

@@ -238,3 +238,25 @@ def test_bench(shell: Shell) -> None:
     assert 0 < data["milliseconds"]["min"] <= data["milliseconds"]["median"]
     assert sum(row["macs"] for row in data["profile"]) == 199_936
     assert "MAC/s" in shell("bench net.demi --loops 2 --profile")
+
+
+def test_a_missing_mean_file_stops_only_what_needs_it(shell: Shell) -> None:
+    text = (shell.folder / "deploy.prototxt").read_text()
+    text = text.replace("scale: 0.00390625", 'mean_file: "mean.binaryproto"')
+    (shell.folder / "deploy.prototxt").write_text(text)
+    shell(f"compile {NETWORK} --fp32 -o net.demi")
+    assert "warning: deploy.prototxt:7: there is no mean file 'mean.binaryproto'" in shell.err
+    shell(f"compile {NETWORK} {DATA} -o net.demi", status=2)
+
+
+def test_random_weights(shell: Shell) -> None:
+    """The same seed gives the same model; a network needs no caffemodel then."""
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        shell(f"compile deploy.prototxt --fp32 --random-weights {seed} -o {name}.demi")
+    first, again, other = ((shell.folder / f"{name}.demi").read_bytes() for name in "abc")
+    assert first == again != other
+    shell("bench a.demi --loops 1")
+    shell("compile deploy.prototxt --fp32 -o d.demi", status=2)
+    assert "caffemodel" in shell.err
+    shell("compile deploy.prototxt --fp32 --random-weights x -o d.demi", status=2)
+    assert "'x' is no whole number" in shell.err

@@ -29,7 +29,7 @@ def depthwise(context: Context) -> None:
     """Forks' depthwise layers: one group for each input channel, whatever `group` says."""
     params = context.params("convolution_param")
     params.ignore("group")
-    _convolution(context, params, 0)
+    _convolution(context, params, None)
 
 
 @caffe_layer("Deconvolution", "DeconvolutionRistretto", weighted=True)
@@ -38,8 +38,10 @@ def deconvolution(context: Context) -> None:
     _convolution(context, params, params.integer("group", 1), transposed=True)
 
 
-def _convolution(context: Context, params: Params, groups: int, transposed: bool = False) -> None:
-    """The same for each pair of bottom and top; they share the weights. 0 groups: a group for
+def _convolution(
+    context: Context, params: Params, groups: int | None, transposed: bool = False
+) -> None:
+    """The same for each pair of bottom and top; they share the weights. No groups given: one for
     each channel."""
     context.expect(bottoms=MANY, tops=MANY)
     if len(context.bottoms) != len(context.tops):
@@ -50,7 +52,7 @@ def _convolution(context: Context, params: Params, groups: int, transposed: bool
         raise ShapeError(f"all bottoms must have one shape, found {context.shapes}")
     axis = canonical_axis(params.integer("axis", 1), len(context.shape))
     inputs, channels = context.shape[axis], params.integer("num_output")
-    groups = groups if groups else inputs
+    groups = inputs if groups is None else groups
     window = read_window(params, len(context.shape) - axis - 1)
     _check_channels(inputs, channels, groups)
     params.ignore("engine", "force_nd_im2col", "conv_algorithm", "conv_algos_override")

@@ -81,6 +81,8 @@ def _sizes(params: Params, both: str, prefix: str, axes: int) -> Sizes | None:
             raise ParseError(f"has both {both} and {vertical}/{horizontal}", remedy="give only one")
         if axes != 2:
             raise ParseError(f"{vertical} and {horizontal} need 2 spatial axes, found {axes}")
+        if prefix == "stride" and not (vertical in params and horizontal in params):
+            raise ParseError(f"has only one of {vertical} and {horizontal}", remedy="give both")
         default = {"kernel": 0, "pad": 0}.get(prefix, 1)
         return params.integer(vertical, default), params.integer(horizontal, default)
     if len(values) not in (0, 1, axes):

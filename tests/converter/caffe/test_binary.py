@@ -130,9 +130,9 @@ layer { name: "loss" type: "SoftmaxWithLoss" bottom: "sum" bottom: "label" top: 
 
 def test_a_net_saved_in_training(alone: Any) -> None:
     graph = alone(TRAINING, input_shapes={"data": (1, 2, 6, 6)})
-    assert (graph.inputs, graph.outputs) == (("data",), ("sum",))
-    assert [node.name for node in graph.nodes] == ["twice", "sum"]
-    np.testing.assert_array_equal(answer(graph)["sum"], DATA)
+    assert (graph.inputs, graph.outputs) == (("data",), ("prob",))
+    assert [node.name for node in graph.nodes] == ["twice", "sum", "loss"]
+    np.testing.assert_array_equal(evaluate(graph, {"data": DATA}, all_blobs=True)["sum"], DATA)
 
 
 def test_what_prepares_labels_goes(alone: Any) -> None:
@@ -146,7 +146,7 @@ def test_what_prepares_labels_goes(alone: Any) -> None:
     head, losses = text.split('    layer { name: "loss1"')
     text = head + CONV + '    layer { name: "loss1"' + losses
     graph = alone(text, input_shapes={"data": (1, 2, 6, 6)})
-    assert (graph.inputs, graph.outputs) == (("data",), ("conv",))
+    assert (graph.inputs, graph.outputs) == (("data",), ("prob",))
     graph = alone(text, input_shapes={"label": (1, 2)}, outputs=["a"])
     assert (graph.inputs, graph.outputs) == (("label",), ("a",))
 

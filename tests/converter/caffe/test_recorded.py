@@ -106,7 +106,9 @@ def test_weights_of_another_net(models_dir: Path) -> None:
 def test_training_text(models_dir: Path) -> None:
     folder = models_dir / "cifar10_quick_v1"
     model = folder / MODELS["cifar10_quick_v1"]
-    train = load_caffe(folder / "train_test.prototxt", model, {"data": (1, 3, 32, 32)})
+    with pytest.warns(DemitasseWarning, match="its Softmax is the output 'prob'"):
+        train = load_caffe(folder / "train_test.prototxt", model, {"data": (1, 3, 32, 32)})
     deploy = load_caffe(folder / "deploy.prototxt", model)
     assert train.inputs == ("data",)
-    assert [node.op for node in train.nodes] == [node.op for node in deploy.nodes[:-1]]
+    assert train.outputs == ("prob",)
+    assert [node.op for node in train.nodes] == [node.op for node in deploy.nodes]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from demitasse.converter.ops import Conv2d, InnerProduct, Lrn, Pool2d, Relu, Softmax
+from demitasse.converter.ops import Conv2d, InnerProduct, Lrn, Pool2d, Relu, Sigmoid, Softmax
 from demitasse.errors import DemitasseError, ParseError, ShapeError
 
 V0 = """
@@ -151,11 +151,12 @@ layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "
 
 
 def test_training_net(load) -> None:
-    graph = load(TRAIN, input_shapes={"data": (1, 1, 5, 5)})
+    with pytest.warns(match=r":\d+: layer 'loss': a loss: its Softmax is the output 'prob'"):
+        graph = load(TRAIN, input_shapes={"data": (1, 1, 5, 5)})
     assert graph.inputs == ("data",)
-    assert graph.outputs == ("ip",)
-    assert [node.name for node in graph.nodes] == ["ip"]
-    assert graph.tensors["ip"].shape == (1, 3)
+    assert graph.outputs == ("prob",)
+    assert [node.name for node in graph.nodes] == ["ip", "loss"]
+    assert graph.tensors["prob"].shape == (1, 3)
 
 
 def test_training_net_without_a_shape(load) -> None:
@@ -165,11 +166,78 @@ def test_training_net_without_a_shape(load) -> None:
         load(TRAIN)
 
 
+@pytest.mark.parametrize(
+    ("kind", "text", "shape"),
+    [
+        (
+            "Data",
+            "data_param { batch_size: 8 } transform_param { crop_size: 5 "
+            "mean_value: 1 mean_value: 2 mean_value: 3 }",
+            (8, 3, 5, 5),
+        ),
+        ("Data", "transform_param { crop_size: 5 force_gray: true }", (1, 1, 5, 5)),
+        ("Data", "transform_param { crop_size: 5 mean_value: 1 }", None),
+        ("Data", "transform_param { mean_value: 1 mean_value: 2 mean_value: 3 }", None),
+        (
+            "ImageData",
+            "image_data_param { batch_size: 2 new_height: 5 new_width: 6 }",
+            (2, 3, 5, 6),
+        ),
+        ("ImageData", "image_data_param { crop_size: 7 is_color: false }", (1, 1, 7, 7)),
+        ("ImageData", "image_data_param { batch_size: 2 }", None),
+        ("WindowData", "window_data_param { batch_size: 4 crop_size: 9 }", (4, 3, 9, 9)),
+        ("HDF5Data", "hdf5_data_param { batch_size: 4 }", None),
+    ],
+)
+def test_shapes_that_data_layers_tell(load, kind: str, text: str, shape: object) -> None:
+    """Size and channels; one mean value may stand for any number of channels."""
+    net = f'layer {{ name: "d" type: "{kind}" top: "data" top: "label" {text} }}'
+    net += 'layer { name: "r" type: "ReLU" bottom: "data" top: "r" }'
+    if shape is None:
+        with pytest.raises(ShapeError, match="input 'data' has no shape"):
+            load(net)
+    else:
+        assert load(net).tensors["data"].shape == shape
+
+
 def test_probabilities_of_a_loss_are_kept(load) -> None:
     text = TRAIN.replace('top: "loss"', 'top: "loss" top: "prob"')
     graph = load(text, input_shapes={"data": (1, 1, 5, 5)})
     assert graph.nodes[-1].op == Softmax()
     assert graph.outputs == ("prob",)
+
+
+def test_two_losses(load) -> None:
+    text = TRAIN + (
+        'layer { name: "aux" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "aux" }'
+        'layer { name: "one" type: "InnerProduct" bottom: "data" top: "one"'
+        " inner_product_param { num_output: 1 } }"
+        'layer { name: "bce" type: "SigmoidCrossEntropyLoss" bottom: "one" bottom: "label" }'
+    )
+    with pytest.warns(match="its Sigmoid is the output 'bce/prob'"):
+        graph = load(text, input_shapes={"data": (1, 1, 5, 5)})
+    assert graph.outputs == ("aux/prob", "bce/prob", "loss/prob")
+    assert graph.nodes[-1].op == Sigmoid()
+
+
+def test_a_loss_beside_its_softmax(load) -> None:
+    """The net has what the loss would give: nothing is added. Labels of an input go too."""
+    text = TRAIN + 'layer { name: "p" type: "Softmax" bottom: "ip" top: "out" }'
+    graph = load(text, input_shapes={"data": (1, 1, 5, 5)})
+    assert graph.outputs == ("out",)
+    text = 'input: "label" input_shape { dim: 1 }' + TRAIN.replace('top: "label"', "")
+    with pytest.warns(match="its Softmax is the output 'prob'"):
+        graph = load(text, input_shapes={"data": (1, 1, 5, 5)})
+    assert (graph.inputs, graph.outputs) == (("data",), ("prob",))
+
+
+def test_what_stores_or_drops_blobs_goes(load) -> None:
+    text = net(
+        'layer { name: "s" type: "Slice" bottom: "data" top: "a" top: "b" }',
+        'layer { name: "h" type: "HDF5Output" bottom: "a" hdf5_output_param { file_name: "x" } }',
+        'layer { name: "q" type: "Silence" bottom: "b" }',
+    )
+    assert load(text).outputs == ("a",)
 
 
 def test_memory_and_dummy_data(load) -> None:
