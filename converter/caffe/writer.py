@@ -1,8 +1,8 @@
 """Write a caffemodel: names, types, wiring and blobs, the fields that every Caffe reads.
 
-The parameters of the layers (`convolution_param`, ...) belong to the prototxt and are not written.
-The wire format is spelled out here because the file is only a handful of fields (NetParameter
-name = 1, layer = 100; LayerParameter name, type, bottom, top = 1..4, blobs = 7; BlobProto data = 5,
+The parameters of the layers (`convolution_param`, ...) are given as they stand in the file. The
+wire format is spelled out here because the file is only a handful of fields (NetParameter name = 1,
+layer = 100; LayerParameter name, type, bottom, top = 1..4, blobs = 7; BlobProto data = 5,
 shape = 7), and because a blob then goes from its array to the file without being copied.
 """
 
@@ -24,13 +24,15 @@ _MAX_BYTES = 2**31 - 1  # protobuf refuses larger messages, and so does Caffe
 
 @dataclass(frozen=True, eq=False)
 class WeightLayer:
-    """One layer of a caffemodel: its names and its blobs, in Caffe's order and layout."""
+    """One layer of a caffemodel: its names and its blobs, in Caffe's order and layout.
+    `parameters`: the fields of its messages, on the wire."""
 
     name: str
     type: str
     bottoms: tuple[str, ...] = ()
     tops: tuple[str, ...] = ()
     arrays: tuple[npt.NDArray[Any], ...] = ()
+    parameters: bytes = b""
 
 
 def write_caffemodel(path: str | Path, layers: Iterable[WeightLayer], name: str = "") -> None:
@@ -45,7 +47,7 @@ def write_caffemodel(path: str | Path, layers: Iterable[WeightLayer], name: str 
     if name:
         chunks += _text(1, name)
     for layer in layers:
-        chunks += _message(100, _layer(layer, path))
+        chunks += message(100, _layer(layer, path))
     total = _size(chunks)
     if total > _MAX_BYTES:
         raise UnsupportedError(
@@ -72,24 +74,26 @@ def _layer(layer: WeightLayer, path: Path) -> Iterator[bytes | memoryview]:
                 layer=layer.name,
                 remedy="give an array of real numbers",
             )
-        yield from _message(7, _blob(array))
+        yield from message(7, _blob(array))
+    if layer.parameters:
+        yield layer.parameters
 
 
 def _blob(array: npt.NDArray[Any]) -> Iterator[bytes | memoryview]:
-    dims = b"".join(_varint(dim) for dim in array.shape)
-    yield from _message(7, [*_message(1, [dims])])  # BlobShape, its dims packed
+    dims = b"".join(varint(dim) for dim in array.shape)
+    yield from message(7, [*message(1, [dims])])  # BlobShape, its dims packed
     data = np.asarray(array, dtype="<f4", order="C").reshape(-1)
-    yield from _message(5, [data.view(np.uint8).data])
+    yield from message(5, [data.view(np.uint8).data])
 
 
 def _text(field: int, value: str) -> Iterator[bytes | memoryview]:
-    return _message(field, [value.encode()])
+    return message(field, [value.encode()])
 
 
-def _message(field: int, body: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+def message(field: int, body: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
     """A length-delimited field (wire type 2): tag, length, body."""
     chunks = list(body)
-    yield _varint(field << 3 | 2) + _varint(_size(chunks))
+    yield varint(field << 3 | 2) + varint(_size(chunks))
     yield from chunks
 
 
@@ -97,7 +101,8 @@ def _size(chunks: Sequence[bytes | memoryview]) -> int:
     return sum(len(chunk) for chunk in chunks)
 
 
-def _varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
+    """Seven bits a byte, the low ones first."""
     groups = []
     while value > 0x7F:
         groups.append(value & 0x7F | 0x80)

@@ -30,8 +30,9 @@ class Layer:
         fields |= {"bottom": self.bottoms, "top": self.tops}
         return fields | {name: param for name, param in self.params.items() if param}
 
-    def weights(self) -> WeightLayer:
-        return WeightLayer(self.name, self.type, self.bottoms, self.tops, self.arrays)
+    def weights(self, parameters: bytes) -> WeightLayer:
+        """The layer of a weight file, which holds the messages too."""
+        return WeightLayer(self.name, self.type, self.bottoms, self.tops, self.arrays, parameters)
 
 
 @dataclass

@@ -7,6 +7,7 @@ from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
+from demitasse.converter.caffe.emit.binary import parameters
 from demitasse.converter.caffe.emit.forms import FORMS
 from demitasse.converter.caffe.emit.join import join
 from demitasse.converter.caffe.emit.names import blob_names
@@ -39,7 +40,7 @@ def write_caffe(graph: Graph, text: PathName, weights: PathName) -> None:
         layers = _without_slashes(layers)
     fields: dict[str, Value] = {"name": graph.name} if graph.name else {}
     content = prototxt({**fields, "layer": [layer.text() for layer in layers]}).encode()
-    stored = [layer.weights() for layer in layers]
+    stored = [layer.weights(p) for layer, p in zip(layers, parameters(layers), strict=True)]
     if path.suffix == ".h5":
         write_hdf5(path, stored)
     else:

@@ -16,6 +16,8 @@ import pytest
 from support.recorded import MODELS, UNITS, recorded_model, recorded_unit
 
 from demitasse.converter.caffe.emit import write_caffe
+from demitasse.converter.caffe.emit.binary import parameters
+from demitasse.converter.caffe.emit.step import Layer
 from demitasse.converter.caffe.emit.text import Symbol, number, prototxt
 from demitasse.converter.caffe.reader import load_caffe
 from demitasse.converter.evaluate import evaluate
@@ -367,3 +369,46 @@ def test_indices_along_another_axis(load, tmp_path: Path) -> None:
         found = again(replace(graph, nodes=(picked,)), tmp_path)
         (y,) = evaluate(found, {"x": np.array(x, np.float32)}).values()
         assert y.tolist() == ([[3, 1, 3]] if axis else x)
+
+
+@pytest.mark.parametrize("case", list(oracle.cases()), ids=str)
+@pytest.mark.filterwarnings("ignore:.*no weights in fcn_head")
+def test_the_caffemodel_alone(case: oracle.Case, tmp_path: Path) -> None:
+    """It holds the layers' parameters too, as Caffe's own files do."""
+    graph = load_caffe(case.prototxt, case.caffemodel)
+    again(graph, tmp_path)
+    (tmp_path / "net.prototxt").unlink()
+    alone = load_caffe(tmp_path / "net.caffemodel")
+    assert largest_error(evaluate(alone, case.inputs), evaluate(graph, case.inputs)) <= CLOSE
+
+
+@pytest.mark.parametrize("name", ["ssd_norm_channel", "ssd_priorbox_basic", "ssd_detout_center"])
+@pytest.mark.filterwarnings("ignore:read as dialect 'ssd'")
+def test_the_caffemodel_of_a_fork_alone(models_dir: Path, name: str, tmp_path: Path) -> None:
+    recording = recorded_unit(models_dir, name)
+    again(recording.graph(), tmp_path)
+    alone = load_caffe(tmp_path / "net.caffemodel")
+    found = evaluate(alone, recording.inputs)
+    assert found.keys() == recording.outputs.keys()
+    assert largest_error(found, recording.outputs) <= TO_CAFFE
+
+
+def test_parameters_on_the_wire_by_hand() -> None:
+    """BVLC's numbers: pooling_param 121 with pool 1, pad 4; power_param 122 with floats; reshape
+    133 with dim -1."""
+    ave = Layer("p", "Pooling", params={"pooling_param": {"pool": Symbol("AVE"), "pad": 3}})
+    power = Layer("q", "Power", params={"power_param": {"power": 2.0, "shift": -0.5}})
+    shape = Layer("r", "Reshape", params={"reshape_param": {"shape": {"dim": [0, -1]}}})
+    relu = Layer("s", "ReLU", params={"relu_param": {}})
+    assert parameters([ave, power, shape, relu]) == [
+        b"\xca\x07\x04\x08\x01\x20\x03",
+        b"\xd2\x07\x0a\x0d\x00\x00\x00\x40\x1d\x00\x00\x00\xbf",
+        b"\xaa\x08\x0f\x0a\x0d\x08\x00\x08" + b"\xff" * 9 + b"\x01",
+        b"",
+    ]
+
+
+def test_parameters_that_no_fork_has_together() -> None:
+    """The file holds names and blobs then, and the text says the rest."""
+    relu = Layer("r", "ReLU", params={"relu_param": {"negative_slope": 0.5}})
+    assert parameters([relu, Layer("m", "NoSuchLayer")]) == [b"", b""]
