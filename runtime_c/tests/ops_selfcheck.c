@@ -316,6 +316,8 @@ static void make_dequantize(test *t, uint32_t dtype) { pair(t, dtype, DMT_F32); 
 
 #include "ops_norm.h"
 
+#include "ops_gather.h"
+
 static const struct {
   uint32_t opcode, first, last; /* dtypes */
   void (*make)(test *t, uint32_t dtype);
@@ -343,6 +345,10 @@ static const struct {
     {DMT_OP_UNPOOL, DMT_F32, DMT_S16, make_unpool},
     {DMT_OP_LSTM, DMT_F32, DMT_F32, make_recurrent},
     {DMT_OP_RNN, DMT_F32, DMT_F32, make_recurrent},
+    {DMT_OP_GATHER, DMT_F32, DMT_S16, make_gather},
+    {DMT_OP_EMBED, DMT_F32, DMT_F32, make_embed},
+    {DMT_OP_REDUCE, DMT_F32, DMT_S16, make_reduce},
+    {DMT_OP_ARGMAX, DMT_F32, DMT_F32, make_argmax},
 };
 
 static void forwards(void *user, uint32_t count, dmt_task task, void *argument) {

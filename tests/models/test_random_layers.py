@@ -16,6 +16,7 @@ from support.graphs import Builder
 
 from demitasse.converter.ops import (
     Abs,
+    ArgMax,
     Bnll,
     Clip,
     Concat,
@@ -25,8 +26,11 @@ from demitasse.converter.ops import (
     Deconv2d,
     Eltwise,
     Elu,
+    Embed,
     Exp,
+    Expand,
     Flatten,
+    Gather,
     HardSigmoid,
     HardSwish,
     InnerProduct,
@@ -41,9 +45,11 @@ from demitasse.converter.ops import (
     PoolMask,
     Power,
     PRelu,
+    Reduce,
     Relu,
     Reshape,
     Resize,
+    Reverse,
     Rnn,
     Scale,
     Sigmoid,
@@ -229,10 +235,45 @@ def constant(b: Builder, draw: Draw) -> str:
     return b.add(Concat(1), total, b.add(Softmax(1), b.add(Eltwise("max"), total, values[1])))
 
 
+def expanded(b: Builder, draw: Draw) -> str:
+    """Axes of one element repeated: read by sums, by windows, joined, copied, and as an output."""
+    x = image(b, draw)
+    _, c, h, w = b.tensors[x].shape
+    shape = draw(st.sampled_from([(1, c, 1, 1), (1, 1, h, w), (1, c, 1, w), (1, 1, 1, 1)]))
+    other = b.input("other", *shape)
+    more = b.add(Expand(), b.add(Relu(), other) if draw(st.booleans()) else other, x)
+    mixed = b.add(Eltwise(draw(st.sampled_from(["sum", "prod", "max"]))), x, more)
+    pooled = b.add(Pool2d("average", (2, 2)), more)
+    weight = b.random(3, c, 1, 1)
+    convolved = b.add(Conv2d(3, (1, 1)), more, weight=weight)
+    twice = b.add(Expand((0, 0, 0, 2, 0, 3)), b.add(Reshape((1, c, h, 1, w, 1)), mixed))
+    b.add(Reshape((1, c, 2 * h, 3 * w)), twice)
+    b.add(Permute((0, 2, 3, 1)), b.add(Expand((3, 0, 0, 0)), pooled))
+    return b.add(Concat(1), mixed, more, b.add(Flatten(1, 1), convolved))
+
+
+def gathered(b: Builder, draw: Draw) -> str:
+    """Indices that are inputs, constants and results."""
+    x = image(b, draw)
+    b.add(Reverse(draw(st.integers(-3, 3))), x)
+    index = b.input("index", draw(st.integers(1, 5)))
+    picked = b.add(Gather(draw(st.integers(1, 3))), b.add(Relu(0.5), x), index)
+    best = b.add(ArgMax(1, 1, draw(st.booleans())), picked)
+    words = b.add(Embed(5, 4), index, table=b.random(5, 4), bias=b.random(4))
+    return b.add(Concat(1), b.add(Flatten(), best), b.add(Reshape((1, -1)), words))
+
+
+def reduced(b: Builder, draw: Draw) -> str:
+    kind = draw(st.sampled_from(["sum", "asum", "sumsq", "mean"]))
+    coefficient = draw(st.sampled_from([1.0, -0.3]))
+    return b.add(Reduce(kind, draw(st.integers(0, 3)), coefficient), image(b, draw))
+
+
 KINDS = (
     *(convolution, deconvolution, inner_product, pooling, eltwise),
     *(function, per_channel, lrn, softmax, moves, constant),
     *(normalized, resized, unpooled, recurrent),
+    *(expanded, gathered, reduced),
 )
 FEEDS = ("random", "low", "high", "zero", "wide", "special")
 

@@ -72,6 +72,7 @@ def test_a_sum_runs_from_left_to_right() -> None:
     assert found[0].tolist() == expected
 
 
+EMBEDDED = (("table", (4, 3)), ("bias", (3,)))
 CASES = {
     "relu": (ops.Relu(), {}),
     "leaky": (ops.Relu(0.1), {}),
@@ -111,6 +112,14 @@ CASES = {
     "normalize all": (ops.Normalize(True), {"scale": np.float32([20])}),
     "larger": (ops.Resize(size=(11, 9)), {}),
     "smaller": (ops.Resize(size=(4, 3), rule="half_pixel", crop=(1, 0)), {}),
+    "sum": (ops.Reduce("sum", 2, 0.5), {}),
+    "sum of sizes": (ops.Reduce("asum", 0), {}),
+    "sum of squares": (ops.Reduce("sumsq", -1), {}),
+    "mean of all": (ops.Reduce("mean", 1, -3.0), {}),
+    "largest": (ops.ArgMax(1, 3), {}),
+    "largest values": (ops.ArgMax(-1, 2, values=True), {}),
+    "gather": (ops.Gather(2), {"indices": np.int32([5, 0, 0, 3])}),
+    "embed": (ops.Embed(4, 3), {k: rng.normal(size=s).astype(F) for k, s in EMBEDDED}),
     "mask": (ops.PoolMask((3, 3), (2, 2), (1, 1)), {}),
 }
 

@@ -17,28 +17,38 @@ from support.graphs import Builder
 
 from demitasse.converter.flat import serialise
 from demitasse.converter.ops import (
+    ArgMax,
     Clip,
     Concat,
     Conv2d,
     Deconv2d,
     DetectionOutput,
     Eltwise,
+    Embed,
+    Exp,
+    Expand,
+    Gather,
     InnerProduct,
     Lrn,
     Lstm,
+    Mish,
     Mvn,
     Normalize,
     Pool2d,
     PoolMask,
     PRelu,
     PsRoiPool,
+    Reduce,
     Relu,
+    Reshape,
     Resize,
+    Reverse,
     Rnn,
     RoiPool,
     Scale,
     Sigmoid,
     Softmax,
+    Threshold,
     Unpool,
     YoloOutput,
 )
@@ -144,6 +154,22 @@ def recurrent() -> Builder:
     return net
 
 
+def gathered() -> Builder:
+    """Repeated, reversed, picked and summed values, and functions of all kinds."""
+    net = Builder(5)
+    x, index = net.input("data", 1, 4, 5, 6), net.input("index", 3)
+    more = net.add(Expand(), net.input("pixel", 1, 4, 1, 1), x)
+    mixed = net.add(Eltwise("prod"), x, more)
+    large = net.add(Expand((0, 0, 0, 2, 0, 2)), net.add(Reshape((1, 4, 5, 1, 6, 1)), mixed))
+    net.add(Pool2d("average", (2, 2)), net.add(Reshape((1, 4, 10, 12)), large))
+    back = net.add(Reverse(2), net.add(Mish(), mixed))
+    net.add(ArgMax(1, 2, values=True), net.add(Gather(3), back, index))
+    net.add(Reduce("sumsq", 2), net.add(Threshold(0.1), mixed))
+    net.add(Reduce("mean", 0), net.add(Exp(2.0), back))
+    net.add(Embed(4, 3), index, table=net.random(4, 3), bias=net.random(3))
+    return net
+
+
 def converted(net: Builder) -> list[bytes]:
     """A network as float32, int8 and int16."""
     graph = optimize(net.graph())
@@ -214,7 +240,9 @@ def test_mutants_of_every_record(harness: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kernels", ["generic", "fastest"])
 @pytest.mark.parametrize(
-    "net", [convolutions, others, detections, upsampled, recurrent], ids=lambda net: net.__name__
+    "net",
+    [convolutions, others, detections, upsampled, recurrent, gathered],
+    ids=lambda net: net.__name__,
 )
 def test_mutants_of_networks(harness: Path, tmp_path: Path, net, kernels: str) -> None:
     models = converted(net())

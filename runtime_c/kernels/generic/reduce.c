@@ -80,8 +80,8 @@ static void reduce_int(const void *context, uint32_t n, uint8_t *const *at, cons
     }
     int32_t y =
         dmt_rq((int32_t)total, dmt_signed(call, 8), dmt_signed(call, 12), dmt_signed(call, 16));
-    y = dmt_clamp(dmt_wrap_add(call->out.zero_point, y), dmt_signed(call, 20),
-                  dmt_signed(call, 24));
+    int32_t zero = call->out.zero_point;
+    y = zero + dmt_clamp(y, dmt_signed(call, 20) - zero, dmt_signed(call, 24) - zero);
     if (call->dtype == DMT_S8) {
       *(int8_t *)(at[0] + i * step[0]) = (int8_t)y;
     } else {
