@@ -14,7 +14,7 @@ import numpy as np
 
 from demitasse.quantizer.scheme import INT16_HEADROOM
 from demitasse.quantizer.statistics import Statistics, TensorStatistics
-from demitasse.quantizer.thresholds import DEFAULT_METHOD, find_range
+from demitasse.quantizer.thresholds import DEFAULT_METHOD, METHODS, find_range
 
 # A ratio that matters: of INT8 it costs up to 2 dB; INT16 has so much room to spare.
 LIMITS = {"int8": 1.25, "int16": INT16_HEADROOM}
@@ -37,20 +37,16 @@ class TensorDrift:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """All tensors whose range the images decide, the worst first; images: in each half."""
+    """All tensors whose range the images decide, the worst first.
+
+    images: in each half. moved: how many tensors differ by a ratio above the limit; where any does,
+    more images would help.
+    """
 
     tensors: tuple[TensorDrift, ...]
     images: tuple[int, int]
     limit: float
-
-    @property
-    def moved(self) -> int:
-        """How many tensors differ by more than the limit."""
-        return sum(each.ratio > self.limit for each in self.tensors)
-
-    @property
-    def more_would_help(self) -> bool:
-        return self.moved > 0
+    moved: int
 
     @property
     def worst(self) -> tuple[TensorDrift, ...]:
@@ -71,21 +67,24 @@ def find_drift(
 ) -> Drift | None:
     """Compare the halves' thresholds; None where there are too few samples.
 
-    halves: `Statistics.halves`. method: as of the table; "auto" goes by the default. fixed:
-    tensors whose range is given.
+    halves: `Statistics.halves`. method: as of a table; one that is no function of statistics counts
+    as the default. fixed: tensors whose range is given.
     """
     if len(halves) != 2 or min(half.count for half in halves) < FEWEST:
         return None
     first, second = halves
     if precision == "int16":
         method, symmetric = "minmax", True
+    method = method if method in METHODS else DEFAULT_METHOD
     decided = first.tensors.keys() - {*fixed, *first.context.get("ranges", {})}
     found = []
     for name in sorted(decided):
         a, b = (_threshold(half.tensors[name], method, symmetric) for half in (first, second))
         found.append(TensorDrift(name, a, b, _ratio(a, b)))
     found.sort(key=lambda each: (-each.ratio, each.tensor))
-    return Drift(tuple(found), (first.count, second.count), LIMITS[precision])
+    limit = LIMITS[precision]
+    moved = sum(each.ratio > limit for each in found)
+    return Drift(tuple(found), (first.count, second.count), limit, moved)
 
 
 def _threshold(stat: TensorStatistics, method: str, symmetric: bool) -> float:

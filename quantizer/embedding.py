@@ -20,7 +20,8 @@ FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 class Operating:
     """One FAR: threshold and TAR of the quantized network, and of the float one.
 
-    kept_tar, kept_far: of the quantized network if it keeps float's threshold.
+    shift: what has to be added to float's threshold to keep the FAR. kept_tar, kept_far: of the
+    quantized network if it keeps float's threshold.
     """
 
     far: float
@@ -28,18 +29,9 @@ class Operating:
     tar: float
     float_threshold: float
     float_tar: float
+    shift: float
     kept_tar: float
     kept_far: float
-
-    @property
-    def shift(self) -> float:
-        """What has to be added to float's threshold to keep the FAR."""
-        return self.threshold - self.float_threshold
-
-    @property
-    def lost(self) -> float:
-        """Points of TAR."""
-        return 100 * (self.float_tar - self.tar)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +46,7 @@ class Verification:
     @property
     def lost(self) -> float:
         """The most points of TAR lost at any FAR."""
-        return max((point.lost for point in self.points), default=0.0)
+        return max((100 * (point.float_tar - point.tar) for point in self.points), default=0.0)
 
 
 def verify(
@@ -95,6 +87,7 @@ def _operating(far: float, mine: np.ndarray, floats: np.ndarray, same: np.ndarra
         _share(mine[same], threshold),
         float_threshold,
         _share(floats[same], float_threshold),
+        threshold - float_threshold,
         _share(mine[same], float_threshold),
         _share(mine[~same], float_threshold),
     )

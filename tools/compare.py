@@ -1,8 +1,16 @@
 """Compare a model with the float network it came from, layer by layer.
 
     demitasse compare net.demi deploy.prototxt net.caffemodel --data images/
+    demitasse compare net.demi deploy.prototxt net.caffemodel --data images/ --suggest
+    demitasse compare net.demi deploy.prototxt net.caffemodel --data faces/ --samples all \\
+        --labels who.txt --embedding
 
-Prints what each blob lost, and the first bad layer; then the exit status is 1.
+SQNR, cosine, max error and clipping are of the model as it runs. Where its scale table is at hand,
+what each layer loses on float inputs stands beside them: float arithmetic with the integers'
+weights, with the integers' activations, the layer quantized alone, and its worst channel.
+--suggest ranks the layers to raise to INT16. --embedding tells TAR at FARs by cosine, and how far
+the threshold shifts. The exit status is 1 where a layer is below --limit, or an output over
+--max-drop or --min-sqnr.
 """
 
 from __future__ import annotations
@@ -11,17 +19,11 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from demitasse.converter.evaluate import check_weights
-from demitasse.converter.flat.read import read_model
-from demitasse.quantizer.comparison import Comparison, LayerRow, compare
 from demitasse.quantizer.datasets import open_dataset
-from demitasse.quantizer.feed import feed_for
-from demitasse.quantizer.measure import float_model, fold
-from demitasse.quantizer.repair import is_equalized
-from demitasse.quantizer.stored import from_model
-from demitasse.runtime.model import Model
+from demitasse.quantizer.findings import DIAGNOSED, Question, investigate
 from demitasse.tools import options as shared
 from demitasse.tools.answer import Answer
-from demitasse.tools.table import decibels, facts, near_one, percent, plural, table
+from demitasse.tools.findings import as_text
 
 
 def declare(parser: ArgumentParser) -> None:
@@ -37,52 +39,76 @@ def declare(parser: ArgumentParser) -> None:
         type=float,
         help="a layer is bad below it (10 for int8, 40 for int16, 80 for fp32)",
     )
+    parser.add_argument(
+        "--labels", metavar="L", help="the right classes, or with --embedding whom images show"
+    )
+    parser.add_argument(
+        "--embedding", action="store_true", help="the labels are identities: TAR at FARs"
+    )
+    parser.add_argument("--output", metavar="NAME", help="the output that the labels are of")
+    _declare_diagnosis(parser)
+    shared.budget(parser, "exit status 1 where it is not kept; of embeddings, a drop is one of TAR")
     shared.engine(parser)
     shared.reading(parser)
 
 
+def _declare_diagnosis(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("diagnosis")
+    group.add_argument(
+        "--table", metavar="FILE", type=Path, help="the model's .dtable, if not beside it"
+    )
+    group.add_argument(
+        "--diagnose",
+        metavar="N",
+        type=shared.whole,
+        help=f"images on which each layer runs alone (0: none; {DIAGNOSED} if there is a table)",
+    )
+    group.add_argument(
+        "--suggest",
+        action="store_true",
+        help="which layers to raise to INT16; runs a model for each layer, on 16 images",
+    )
+    group.add_argument(
+        "--drift",
+        action="store_true",
+        help="would more images move the ranges? give those that calibrated, and --samples all",
+    )
+
+
 def command(options: Namespace) -> Answer:
-    file = read_model(options.model)
-    model = Model.open(options.model, kernels=options.kernels, threads=options.threads)
     graph = shared.graph(options)
     check_weights(graph)
-    folded = fold(graph, is_equalized(tensor.name or "" for tensor in file.tensors))
-    dataset = open_dataset(options.data)
+    dataset = open_dataset(options.data, options.labels)
     chosen = dataset if options.samples is None else dataset.subset(options.samples)
-    shapes = {name: folded.tensors[name].shape for name in folded.inputs}
-    with float_model(folded) as reference:
-        result = compare(
-            model,
-            Model.open(reference),
-            file,
-            shared.progress(chosen, "compare", options),
-            feed_for(shapes, from_model(file)),
-            options.limit,
-        )
-    return Answer(_text(result), {"comparison": result}, result.first_bad is None)
-
-
-def _text(result: Comparison) -> str:
-    rows = table(
-        ["layer", "blob", "dtype", "SQNR", "cosine", "max error", "clipped"],
-        [_cells(row) for row in result.rows],
-        left=3,
+    question = Question(
+        limit=options.limit,
+        table=options.table,
+        diagnosed=options.diagnose,
+        suggest=options.suggest,
+        drift=options.drift,
+        budget=shared.budget_of(options),
+        output=options.output,
+        embedding=options.embedding,
+        kernels=options.kernels,
+        threads=options.threads,
+        quiet=shared.is_quiet(options),
     )
-    bad = result.first_bad
-    verdict = f"none below {result.limit:g} dB"
-    if bad is not None:
-        verdict = f"{bad.layer} ({bad.blob}): {decibels(bad.sqnr)}, below {result.limit:g} dB"
-    lines = [("images", plural(result.images, "image")), ("first bad layer", verdict)]
-    return f"{rows}\n\n{facts(lines)}"
-
-
-def _cells(row: LayerRow) -> list[str]:
-    return [
-        row.layer,
-        row.blob,
-        row.dtype,
-        decibels(row.sqnr),
-        near_one(row.cosine),
-        f"{row.max_error:.3g}",
-        percent(row.clipped),
-    ]
+    found = investigate(
+        options.model,
+        graph,
+        chosen,
+        question,
+        lambda samples, what: shared.progress(samples, what, options),
+    )
+    data = {
+        "comparison": found.comparison,
+        "outputs": found.scores.outputs,
+        "accuracy": found.scores.accuracy,
+        "float_accuracy": found.scores.float_accuracy,
+        "verification": found.verification,
+        "layers": found.layers,
+        "suggestion": found.suggestion,
+        "drift": found.drift,
+        "in_budget": found.in_budget,
+    }
+    return Answer(as_text(found), data, found.good)

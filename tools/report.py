@@ -139,14 +139,20 @@ def _scales(info: CompileInfo) -> str:
 
 
 def _score(score: Score, judged: str, precision: str) -> list[tuple[str, str]]:
-    lines = []
+    lines: list[tuple[str, str]] = []
     images = f"{plural(score.images, 'image')} {JUDGED[judged]}"
-    if score.accuracy is not None and score.float_accuracy is not None:
-        lines.append(("accuracy", _accuracy(score.accuracy, score.float_accuracy)))
+    lines += accuracy(score)
     if precision != "fp32":
         text = [images, *(agreement(each) for each in score.outputs)]
         lines.append(("against float", "\n".join(text)))
     return lines
+
+
+def accuracy(score: Score) -> list[tuple[str, str]]:
+    """The accuracy beside float's, where there are labels."""
+    if score.accuracy is None or score.float_accuracy is None:
+        return []
+    return [("accuracy", _accuracy(score.accuracy, score.float_accuracy))]
 
 
 def _accuracy(mine: Accuracy, floats: Accuracy) -> str:

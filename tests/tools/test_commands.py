@@ -230,6 +230,98 @@ def test_compare_lists_every_kept_blob(shell: Shell) -> None:
     assert all(row["sqnr"] is None or row["sqnr"] > 10 for row in data["rows"])
 
 
+def test_compare_diagnoses_by_the_table(shell: Shell) -> None:
+    shell(f"compile {NETWORK} {DATA} -o net.demi")
+    data = shell.json(f"compare net.demi {NETWORK} {DATA} --samples 8 --diagnose 2")
+    rows = {row["blob"]: row for row in data["comparison"]["rows"]}
+    for layer in data["layers"]:
+        if layer["blob"] in rows:
+            assert layer["layer"] == rows[layer["blob"]]["layer"]
+        assert layer["dtype"] == "float32" or 20 < layer["alone"]["sqnr"] < 60
+    convolution = next(layer for layer in data["layers"] if layer["blob"] == "conv2/pw")
+    assert convolution["weights"]["sqnr"] > convolution["alone"]["sqnr"]
+    assert len(convolution["worst"]) == 3
+    out = shell(f"compare net.demi {NETWORK} {DATA} --samples 8")
+    assert "worst channel" in out
+    assert "on 4 images; the worst:" in out
+    assert shell.json(f"compare net.demi {NETWORK} {DATA} --diagnose 0")["layers"] is None
+    Path("net.dtable").rename("moved.dtable")
+    assert "worst channel" not in shell(f"compare net.demi {NETWORK} {DATA}")
+    assert "worst channel" in shell(f"compare net.demi {NETWORK} {DATA} --table moved.dtable")
+    shell(f"compare net.demi {NETWORK} {DATA} --diagnose 1", status=2)
+    assert "net.dtable" in shell.err
+    text = Path("moved.dtable").read_text().replace('"symmetric": false', '"symmetric": true')
+    Path("moved.dtable").write_text(text)
+    shell(f"compare net.demi {NETWORK} {DATA} --table moved.dtable", status=2)
+    assert "is not the table that the model was made from" in shell.err
+
+
+def test_a_float_model_is_not_diagnosed(shell: Shell) -> None:
+    shell(f"convert {NETWORK} --to demi -o net.demi")
+    assert shell.json(f"compare net.demi {NETWORK} {DATA}")["layers"] is None
+
+
+def test_compare_keeps_a_budget(shell: Shell) -> None:
+    shell(f"compile {NETWORK} {DATA} -o net.demi")
+    command = f"compare net.demi {NETWORK} {LABELLED} --samples all --diagnose 0"
+    data = shell.json(command)
+    (output,) = data["outputs"]
+    assert data["accuracy"]["total"] == 600
+    judged = shell.json(f"eval net.demi {LABELLED}")
+    assert data["accuracy"]["correct"] == judged["correct"]
+    shell(f"{command} --min-sqnr {output['sqnr'] - 1}")
+    assert "budget           not kept" in shell(
+        f"{command} --min-sqnr {output['sqnr'] + 1}", status=1
+    )
+    shell(f"{command} --max-drop 100")
+    shell(f"{command} --max-drop -100", status=1)
+
+
+def test_a_suggestion_can_be_pasted_and_helps(shell: Shell) -> None:
+    shell(f"compile {NETWORK} {DATA} -o net.demi")
+    before = shell.json(f"compare net.demi {NETWORK} {DATA}")
+    out = shell(f"compare net.demi {NETWORK} {DATA} --suggest --diagnose 0")
+    line = out[out.index('  "layers": {') :].rstrip("\n")
+    table = Path("net.dtable").read_text()
+    assert '  "layers": {},' in table
+    Path("better.dtable").write_text(table.replace('  "layers": {},', line))
+    assert "int16" in read_table(Path("better.dtable")).layers.values()
+    shell(f"quantize {NETWORK} --table better.dtable -o better.demi")
+    after = shell.json(f"compare better.demi {NETWORK} {DATA}")
+    assert after["outputs"][0]["sqnr"] > before["outputs"][0]["sqnr"] + 3
+    shell(f"compile {NETWORK} {DATA} --int16 -o net.demi")
+    shell(f"compare net.demi {NETWORK} {DATA} --suggest", status=2)
+    assert "nothing to raise" in shell.err
+
+
+def test_embeddings_are_verified_by_identities(shell: Shell) -> None:
+    """Digits as identities, told apart by the values before the Softmax."""
+    shell(f"compile {NETWORK} {DATA} --outputs score -o net.demi")
+    command = f"compare net.demi {NETWORK} --outputs score {LABELLED} --samples 100 --embedding"
+    found = shell.json(f"{command} --max-drop 2")["verification"]
+    assert found["genuine"] + found["impostor"] == 100 * 99 // 2
+    assert [point["far"] for point in found["points"]] == [0.1, 0.01, 0.001]
+    for point in found["points"]:
+        assert abs(point["tar"] - point["float_tar"]) < 0.02
+        assert abs(point["shift"]) < 0.05
+    assert found["points"][0]["float_tar"] > 0.9
+    assert "float threshold" in shell(command)
+    shell(f"{command} --max-drop -100", status=1)
+    shell(f"compare net.demi {NETWORK} --outputs score {DATA} --embedding", status=2)
+    assert "--labels" in shell.err
+
+
+def test_drift_is_told_on_request(shell: Shell) -> None:
+    shell(f"compile {NETWORK} {DATA} -o net.demi")
+    command = f"compare net.demi {NETWORK} {DATA} --samples all --drift --diagnose 0"
+    assert "more images      would" in shell(command)
+    drift = shell.json(command)["drift"]
+    assert sum(drift["images"]) == 200
+    ratios = [each["ratio"] for each in drift["tensors"]]
+    assert ratios == sorted(ratios, reverse=True)
+    assert "data" not in {each["tensor"] for each in drift["tensors"]}  # bytes have their range
+
+
 def test_bench(shell: Shell) -> None:
     shell(f"convert {NETWORK} --to demi -o net.demi")
     data = shell.json("bench net.demi --loops 3 --profile --kernels generic")
