@@ -153,8 +153,8 @@ def _volume(context: Context, conv: Convolution, weights: Weights, x: str) -> li
     image = conv.image(Window(w.kernel[1:], w.stride[1:], w.pad[1:], w.dilation[1:]))
     planes = []
     for taps in _taps(conv, depth):
-        rows, depths = zip(*taps or [(None, 0)], strict=True)  # without taps the bias is left
-        parts = [slices[d] for d in depths]
+        rows: list[int | None] = [k for k, _ in taps] or [None]  # without taps the bias is left
+        parts = [slices[d] for _, d in taps] or slices[:1]
         joined = context.between(Concat(2), *parts) if len(parts) > 1 else parts[0]
         plane = context.between(Flatten(1, 2), joined)
         plane = context.between(image, plane, **_part(conv, weights, rows))

@@ -40,19 +40,23 @@ static dmt_status gather_check(const dmt_call *call) {
   return DMT_OK;
 }
 
+static uint8_t *gather_at(const dmt_view *view, uint32_t axis, uint32_t index) {
+  return (uint8_t *)view->data + (size_t)index * view->stride[axis];
+}
+
 static void gather_run(const dmt_call *call) {
   uint32_t axis = dmt_word(call, 0), count = call->out.dim[axis], item = dmt_item(call->dtype);
   dmt_view from = call->in[0], to = call->out;
   to.dim[axis] = 1;
-  for (uint32_t i = 0; i < count; i++, to.data += to.stride[axis]) {
+  for (uint32_t i = 0; i < count; i++) {
     uint32_t index;
     if (call->inputs == 2) {
-      const uint8_t *at = call->in[1].data + (size_t)i * call->in[1].stride[0];
-      index = gather_whole(dmt_f32(at), call->in[0].dim[axis]);
+      index = gather_whole(dmt_f32(gather_at(&call->in[1], 0, i)), from.dim[axis]);
     } else {
       index = (uint32_t)dmt_array(call, dmt_word(call, 4), 0, count)[i];
     }
-    from.data = call->in[0].data + (size_t)index * from.stride[axis];
+    from.data = gather_at(&call->in[0], axis, index);
+    to.data = gather_at(&call->out, axis, i);
     dmt_loop loop;
     dmt_loop_open(&loop, &to);
     dmt_loop_view(&loop, &to);
