@@ -16,6 +16,7 @@ from demitasse.converter import ops
 from demitasse.converter.caffe.wiring import Names
 from demitasse.converter.graph import Graph, Node
 from demitasse.converter.onnx.export import value_names
+from demitasse.converter.passes import fold_constants
 
 # What an initializer of an operator was called; others keep what they are called here.
 SUFFIXES: Mapping[type[ops.Operator], Mapping[str, str]] = {
@@ -35,6 +36,7 @@ def rename(model: onnx.ModelProto, graph: Graph, inputs: Mapping[str, str]) -> d
     inputs: what each input is to be called. Outputs come in the order of the nodes. Returns the
     name of each tensor that has one.
     """
+    graph = fold_constants(graph)
     values = value_names(graph)
     pairs = dict(_scaled_norms(graph))
     for norm, scale in pairs.values():

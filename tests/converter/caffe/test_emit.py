@@ -372,7 +372,7 @@ def test_indices_along_another_axis(load, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("case", list(oracle.cases()), ids=str)
-@pytest.mark.filterwarnings("ignore:.*no weights in fcn_head")
+@pytest.mark.filterwarnings("ignore:.*no weights in fcn_head", "ignore:.*read as dialect 'ssd'")
 def test_the_caffemodel_alone(case: oracle.Case, tmp_path: Path) -> None:
     """It holds the layers' parameters too, as Caffe's own files do."""
     graph = load_caffe(case.prototxt, case.caffemodel)
@@ -383,7 +383,7 @@ def test_the_caffemodel_alone(case: oracle.Case, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["ssd_norm_channel", "ssd_priorbox_basic", "ssd_detout_center"])
-@pytest.mark.filterwarnings("ignore:read as dialect 'ssd'")
+@pytest.mark.filterwarnings("ignore:.*read as dialect 'ssd'")
 def test_the_caffemodel_of_a_fork_alone(models_dir: Path, name: str, tmp_path: Path) -> None:
     recording = recorded_unit(models_dir, name)
     again(recording.graph(), tmp_path)

@@ -340,6 +340,15 @@ def test_a_factor_of_0_makes_the_statistics_0(convert) -> None:
     ]
 
 
+def test_a_batch_norm_of_a_constant(convert) -> None:
+    text = norm_and_scale("b s").replace('type: "Input" top: "data" input_param', "PARAMETER")
+    text = text.replace("PARAMETER", 'type: "Parameter" top: "data" parameter_param')
+    text = given(1, 1, 1, 2, name="x") + text + layer("sum", "Eltwise", "x out", "sum")
+    found = convert(text, {**NORM, "data": [[[[[3, 1]]]]]})
+    assert found([[[[100, 200]]]])[0].tolist() == [[[[115, 205]]]]
+    assert found.kinds == ["Identity", "Add"]
+
+
 def test_coefficients(convert) -> None:
     fields = "eltwise_param { operation: SUM coeff: 1 coeff: -1 }"
     text = given(1, 2) + layer("t", "Power", "data", "t", "power_param { scale: 3 }")
