@@ -17,7 +17,7 @@ def cancel_layout(graph: Graph) -> Graph:
     for node in graph.nodes:
         node = _merged(graph, node, producer.get(node.inputs[0]) if node.inputs else None)
         if _changes_nothing(graph, node):
-            node = replace(node, op=Identity(), weights={})
+            node = replace(node, op=Identity(), inputs=node.inputs[:1], weights={})
         nodes[node.name] = node
         producer.update(dict.fromkeys(node.outputs, node))
     return drop_identities(without_dead_moves(graph, list(nodes.values())))
