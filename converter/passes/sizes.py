@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from demitasse.converter.graph import Graph, Node, rebuild
-from demitasse.converter.ops import Resize
+from demitasse.converter.ops import Expand, Operator, Resize
 
 
 def fix_sizes(graph: Graph) -> Graph:
-    """Let no Resize read a tensor for its shape; drop what was computed for that alone."""
+    """Let no Resize or Expand read a tensor for its shape; drop what was computed for that alone."""
     nodes = [_fixed(graph, node) for node in graph.nodes]
     if all(a is b for a, b in zip(nodes, graph.nodes, strict=True)):
         return graph
@@ -21,7 +21,10 @@ def fix_sizes(graph: Graph) -> Graph:
 
 
 def _fixed(graph: Graph, node: Node) -> Node:
-    if not isinstance(node.op, Resize) or len(node.inputs) == 1:
+    if not isinstance(node.op, Resize | Expand) or len(node.inputs) == 1:
         return node
-    height, width = graph.tensors[node.outputs[0]].shape[2:]
-    return replace(node, op=replace(node.op, size=(height, width)), inputs=node.inputs[:1])
+    shape = graph.tensors[node.outputs[0]].shape
+    op: Operator = Expand(shape)
+    if isinstance(node.op, Resize):
+        op = replace(node.op, size=shape[2:])
+    return replace(node, op=op, inputs=node.inputs[:1])

@@ -18,6 +18,7 @@ from demitasse.converter.ops import (
     Conv2d,
     Crop,
     Eltwise,
+    Expand,
     Flatten,
     InnerProduct,
     Permute,
@@ -105,6 +106,42 @@ def test_flattened_heads_joined_along_axis_one() -> None:
     heads = [b.add(Flatten(), b.add(Permute((0, 2, 3, 1)), conv(b, x, c))) for c in (2, 5)]
     b.add(Concat(), *heads)
     assert Opcode.COPY not in opcodes(run(b))
+
+
+def test_what_is_expanded_is_read_where_it_stands() -> None:
+    b = Builder()
+    x, gate = b.input("data", 1, 3, 5, 6), b.input("gate", 1, 3)
+    spread = b.add(Expand(), b.add(Reshape((1, 3, 1, 1)), gate), x)
+    b.add(Eltwise("prod"), x, spread)
+    program = run(b)
+    assert opcodes(program) == {Opcode.PROD: 1}
+    assert program.operands[spread].view.strides[2:] == (0, 0)
+
+
+@pytest.mark.parametrize(("as_output", "copies"), [(False, 3), (True, 2)])
+def test_what_is_expanded_is_never_written(as_output: bool, copies: int) -> None:
+    """Not as an output, not in place, not inside a joined tensor, nor for who wants channels."""
+    b = Builder()
+    x = b.add(Relu(), b.input("data", 1, 1, 5, 6))
+    spread = b.add(Expand((0, 4, 0, 0)), x)
+    doubled = b.add(Eltwise("sum"), spread, spread)
+    b.add(Relu(), doubled)
+    b.add(Concat(), spread, doubled)
+    conv(b, spread, 2)
+    b.add(Permute((0, 2, 3, 1)), b.add(Expand((3, 0, 0, 0)), x))
+    program = run(b, *b.graph().outputs, *[spread] * as_output)
+    assert opcodes(program)[Opcode.COPY] == copies
+    for step in program.steps:
+        assert not step.output.view.repeats()
+    assert not any(program.operands[name].view.repeats() for name in program.graph.outputs)
+
+
+def test_an_arena_holds_as_many_elements_as_any_view() -> None:
+    b = Builder()
+    spread = b.add(Expand((0, 100, 0, 0)), b.input("data", 1, 1, 4, 4))
+    b.add(Relu(), b.add(Slice(50), spread, outputs=50))
+    program = run(b, "relu2")
+    assert plan(program).size >= 100 * 16 * 4
 
 
 def test_slices_and_crops_are_views() -> None:
