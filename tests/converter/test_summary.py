@@ -13,7 +13,7 @@ from demitasse.converter.caffe.weights import read_weights
 from demitasse.converter.flat import write_model
 from demitasse.converter.flat.read import read_model
 from demitasse.converter.passes import optimize
-from demitasse.converter.summary import dims, summarise_graph, summarise_model, window
+from demitasse.converter.summary import Summary, dims, summarise_graph, summarise_model, window
 
 # Recorded networks of which nothing is folded away, and whose blobs are all of one layer each.
 WHOLE = "conv_groups conv_dilation deconv deconv_groups inner_product lstm rnn"
@@ -47,3 +47,38 @@ def test_windows_in_words() -> None:
 
 def test_shapes_in_words() -> None:
     assert [dims(shape) for shape in ((1, 3, 8, 8), (), None)] == ["1×3×8×8", "scalar", "?"]
+
+
+def dependencies(summary: Summary) -> dict[str, set[str]]:
+    """The rows and the network's inputs that each output depends on."""
+    reads = {row.name: row.inputs for row in summary.rows}
+    shaped = [row.name for row in summary.rows if row.kind == "Crop"]  # by its second input
+    reads |= {name: reads[name][:1] for name in shaped}
+    makers = {output.name: row.name for row in summary.rows for output in row.outputs}
+    found: dict[str, set[str]] = {}
+    for key, sources in summary.sources.items():
+        seen: set[str] = set()
+        pending = list(sources)
+        while pending:
+            value = pending.pop()
+            row = makers.get(value, f"input {value}")
+            if row not in seen:
+                seen.add(row)
+                pending += reads.get(row, ())
+        found[key] = seen
+    return found
+
+
+@pytest.mark.parametrize("case", [*oracle.cases()], ids=str)
+def test_a_programs_data_flow_is_the_graphs(case: oracle.Case, tmp_path: Path) -> None:
+    """Found in memory alone, where tensors overlap and buffers are used again. Operators that only
+    move values may be missing from the program, and copies may be added."""
+    graph = optimize(load_caffe(case.prototxt, case.caffemodel))
+    write_model(graph, tmp_path / "net.demi")
+    program = summarise_model(read_model(tmp_path / "net.demi"))
+    common = {row.name for row in program.rows} & {node.name for node in graph.nodes}
+    common |= {f"input {name}" for name in program.inputs}
+    expected = dependencies(summarise_graph(graph))
+    assert {key: rows & common for key, rows in dependencies(program).items()} == {
+        key: rows & common for key, rows in expected.items()
+    }
