@@ -22,14 +22,21 @@ def evaluate(
     DemitasseError naming the layers without weights.
     """
     check_weights(graph)
-    values = {name: np.asarray(x, np.float32) for name, x in checked(graph, inputs).items()}
-    graph = infer(graph, {name: x.shape for name, x in values.items()})
-    for node in graph.nodes:
-        results = node.op.reference([values[name] for name in node.inputs], node.weights)
-        values.update(zip(node.outputs, results, strict=True))
+    shapes = {name: np.shape(x) for name, x in checked(graph, inputs).items()}
+    graph = infer(graph, shapes)
+    values = float_values(graph, inputs)
     if all_blobs:
         return {key: values[name] for key, name in graph.blobs.items()}
     return {key: values[name] for key, name in graph.output_keys().items()}
+
+
+def float_values(graph: Graph, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Every tensor's value, by its name; inputs of the graph's shapes."""
+    values = {name: np.asarray(x, np.float32) for name, x in checked(graph, inputs).items()}
+    for node in graph.nodes:
+        results = node.op.reference([values[name] for name in node.inputs], node.weights)
+        values.update(zip(node.outputs, results, strict=True))
+    return values
 
 
 def checked(graph: Graph, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:

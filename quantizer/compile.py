@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,15 +21,18 @@ from demitasse.quantizer import stored
 from demitasse.quantizer.budget import Budget, Trial, keep_budget
 from demitasse.quantizer.calibrate import DEFAULT_COUNT
 from demitasse.quantizer.datasets import DataSpec
+from demitasse.quantizer.drift import Drift, find_drift
 from demitasse.quantizer.files import check_folder
 from demitasse.quantizer.judging import Images, choose_images, judge_model
-from demitasse.quantizer.measure import calibrate, float_model, fold
+from demitasse.quantizer.measure import auto_methods, calibrate, float_model, fold
+from demitasse.quantizer.overrides import by_tensor
 from demitasse.quantizer.preprocess import Preprocess
 from demitasse.quantizer.quantize import quantize
 from demitasse.quantizer.repair import is_equalized
 from demitasse.quantizer.scoring import Score
-from demitasse.quantizer.table import ScaleTable, build_table, to_text
+from demitasse.quantizer.table import Override, ScaleTable, build_table, to_text
 from demitasse.quantizer.table_files import complete_table
+from demitasse.quantizer.thresholds import AUTO
 from demitasse.runtime.model import Model
 
 PRECISIONS = ("int8", "int16", "fp32")
@@ -43,7 +46,7 @@ class CompileInfo:
     least that any plan could do with. persistent: the context.
 
     calibrated: images behind the ranges (0: the table was given, or fp32). score: on the images
-    that `judged` names; None without data.
+    that `judged` names; None without data. drift: of the ranges between halves of the images.
     """
 
     path: Path
@@ -59,6 +62,7 @@ class CompileInfo:
     calibrated: int = 0
     score: Score | None = None
     judged: str = ""
+    drift: Drift | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -72,6 +76,7 @@ def compile(
     preprocess: Preprocess | None = None,
     table: ScaleTable | str | os.PathLike[str] | None = None,
     *,
+    overrides: Mapping[str, Override] | None = None,
     budget: Budget | None = None,
     labels: DataSpec | None = None,
     judge: DataSpec | None = None,
@@ -88,6 +93,8 @@ def compile(
     graph: as `load_caffe` gives it. precision: "int8", "int16" or "fp32" (needs no data).
     data: images or blobs, whatever `--data` takes; `samples` of them (None: all) calibrate.
     table: scales from before, or their file; then nothing is calibrated.
+    method: of finding ranges, a row of `METHODS`, or "auto": the best for each tensor on a few
+    images. overrides: another method, or the range itself, for single blobs.
     judge: other data, to compare with the float network on; without it some of `data` is held
     back from calibration for that. labels: of `judge`, or else of `data`; with them the score has
     accuracies, those of `output` where there are several.
@@ -106,13 +113,21 @@ def compile(
     folded = fold(graph, equalized and precision != "fp32")
     images = choose_images(data, labels, judge)
     with float_model(folded) as reference:
-        calibrated = 0
+        calibrated, drift = 0, None
         if precision != "fp32" and table is None:
             statistics = calibrate(
                 folded, reference, images.calibrate, preprocess, samples, workers, quiet
             )
             calibrated = statistics.count
-            table = build_table(statistics, precision, method, symmetric)
+            given = by_tensor(overrides or {}, statistics.tensors, folded.blobs)
+            fixed = [name for name, how in given.items() if not isinstance(how, str)]
+            drift = find_drift(statistics.halves, precision, method, symmetric, fixed)
+            if method == AUTO and precision == "int8":
+                chosen = auto_methods(
+                    folded, statistics, images.calibrate, preprocess, symmetric, given, quiet
+                )
+                given = {**chosen, **given}
+            table = build_table(statistics, precision, method, symmetric, given)
         if budget is not None and table is not None:
             trial = Trial(folded, reference, preprocess, images, output, top_k, quiet)
             table = keep_budget(trial, table, budget)
@@ -142,6 +157,7 @@ def compile(
         calibrated=calibrated,
         score=result,
         judged=images.judged,
+        drift=drift,
         warnings=_warn(table, images, preprocess),
     )
 

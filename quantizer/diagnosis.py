@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from demitasse.converter.evaluate import checked
+from demitasse.converter.evaluate import float_values
 from demitasse.converter.flat.prepare import prepare
 from demitasse.converter.graph import Graph, Node, Quantization, Tensor
 from demitasse.converter.ops import Constant, Conv2d, Dequantize, Quantize, Rescale
@@ -76,7 +76,7 @@ def diagnose(
     integer = prepare(integer)
     layers = _layers(folded, integer)
     for inputs in images:
-        floats = _float_values(folded, inputs)
+        floats = float_values(folded, inputs)
         stored = _alone(integer, folded, floats)
         for layer in layers:
             layer.add(integer, floats, stored)
@@ -184,14 +184,6 @@ def _value(name: str, folded: Graph, producers: Mapping[str, Node]) -> str | Non
             return None
         name = node.inputs[0]
     return name
-
-
-def _float_values(graph: Graph, inputs: Mapping[str, np.ndarray]) -> Values:
-    values = {name: np.asarray(x, np.float32) for name, x in checked(graph, inputs).items()}
-    for node in graph.nodes:
-        results = node.op.reference([values[name] for name in node.inputs], node.weights)
-        values.update(zip(node.outputs, results, strict=True))
-    return values
 
 
 def _alone(integer: Graph, folded: Graph, floats: Values) -> Values:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+
+from tqdm import tqdm
 
 from demitasse.converter.evaluate import check_weights
 from demitasse.converter.flat import serialise
 from demitasse.converter.graph import Graph
 from demitasse.converter.passes import optimize
+from demitasse.quantizer.auto import RESERVOIR, RESERVOIR_SEED, choose_methods
 from demitasse.quantizer.calibrate import DEFAULT_COUNT, collect
 from demitasse.quantizer.datasets import Dataset, DataSpec, open_dataset
+from demitasse.quantizer.feed import feed_for
 from demitasse.quantizer.preprocess import Preprocess
 from demitasse.quantizer.repair import equalize
 from demitasse.quantizer.statistics import Statistics
@@ -59,6 +63,23 @@ def calibrate(
         model=hashlib.sha256(reference.read_bytes()).hexdigest()[:16],
         quiet=quiet,
     )
+
+
+def auto_methods(
+    folded: Graph,
+    statistics: Statistics,
+    dataset: Dataset | None,
+    preprocess: Preprocess,
+    symmetric: bool = False,
+    fixed: Collection[str] = (),
+    quiet: bool = True,
+) -> dict[str, str]:
+    """The method for each tensor that a few of the images find best; not of `fixed` tensors."""
+    assert dataset is not None
+    feed = feed_for({name: folded.tensors[name].shape for name in folded.inputs}, preprocess)
+    few = dataset.subset(RESERVOIR, RESERVOIR_SEED)
+    shown = tqdm(few, desc="choose methods", unit="sample", disable=quiet, leave=False)
+    return choose_methods(folded, statistics, map(feed, shown), symmetric, fixed)
 
 
 def measure(

@@ -10,7 +10,7 @@ from demitasse.converter.graph import Graph
 from demitasse.quantizer.precision import Run, candidates, relative_noise, sensitivities
 from demitasse.quantizer.table import ScaleTable
 
-WORTHWHILE = 6.0  # dB that a suggestion gains, if it can: as much as one bit
+WORTHWHILE = 3.0  # dB that a suggestion gains, if it can: half of the error gone
 
 
 @dataclass(frozen=True, slots=True)

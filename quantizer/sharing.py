@@ -44,16 +44,21 @@ def assign_quantization(graph: Graph, table: ScaleTable) -> dict[str, Quantizati
 
     Raises DataError where the table lacks a tensor or holds a scale that cannot be.
     """
+    sources = scale_sources(graph)
+    read = {source: _read(table, source) for source in dict.fromkeys(sources.values())}
+    return {name: read[source] for name, source in sources.items()}
+
+
+def scale_sources(graph: Graph) -> dict[str, str]:
+    """For each tensor the one whose quantization it takes, often itself."""
     root = _roots(graph)
     joined = _join(graph, root)
-    found: dict[str, Quantization] = {}
+    found = {}
     for name in graph.tensors:
         source = root[name]
         while source in joined:
             source = joined[source]
-        if source not in found:
-            found[source] = _read(table, source)
-        found[name] = found[source]
+        found[name] = source
     return found
 
 

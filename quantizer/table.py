@@ -17,13 +17,16 @@ from demitasse.quantizer.differences import decode
 from demitasse.quantizer.files import read_file
 from demitasse.quantizer.scheme import RANGES, activation_scale
 from demitasse.quantizer.statistics import Statistics, TensorStatistics
-from demitasse.quantizer.thresholds import DEFAULT_METHOD, Range, find_range
+from demitasse.quantizer.thresholds import AUTO, DEFAULT_METHOD, METHODS, Range, find_range
 from demitasse.quantizer.weight_scales import DEFAULT_METHOD as WEIGHT_METHOD
 from demitasse.quantizer.weight_scales import METHODS as WEIGHT_METHODS
 
 FORMAT = "demitasse scale table"
 VERSION = 1
 FEW_SAMPLES = 32
+
+NUMBERS = ("scale", "zero_point", "low", "high", "min", "max")  # of a tensor
+GIVEN = "given"  # the range was
 
 # What replaces the method for one tensor: another method's name, or the range itself.
 Override = str | tuple[float, float]
@@ -34,6 +37,7 @@ class TensorScale:
     """real = scale * (q - zero_point).
 
     low, high: the range that the method chose; min, max: the values seen. All are float32 values.
+    method: what chose the range where the table's did not, or "given"; else "".
     """
 
     scale: float
@@ -42,6 +46,7 @@ class TensorScale:
     high: float
     min: float
     max: float
+    method: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +124,15 @@ def build_table(
     tensors = {}
     for name in sorted(stats.tensors):
         stat = stats.tensors[name]
-        chosen = _choose(stat, overrides.get(name, method), symmetric)
+        how = overrides.get(name, DEFAULT_METHOD if method == AUTO else method)
+        chosen = _choose(stat, how, symmetric)
         if name in ranges and name not in overrides:
             low, high = ranges[name]
-            chosen = chosen._replace(low=low, high=high)
+            chosen, how = chosen._replace(low=low, high=high), method
         warnings += [f"tensor '{name}': {text}" for text in chosen.warnings]
-        tensors[name] = _tensor_scale(stat, chosen, precision, symmetric)
+        scale = _tensor_scale(stat, chosen, precision, symmetric)
+        by = how if isinstance(how, str) else GIVEN
+        tensors[name] = replace(scale, method="" if by == method else by)
     return ScaleTable(
         precision,
         symmetric,
@@ -186,7 +194,8 @@ def to_text(table: ScaleTable) -> str:
     }
     lines = [f"  {_json(key)}: {_json(value)}" for key, value in head.items()]
     tensors = {
-        name: {key: _short(getattr(t, key)) for key in TensorScale.__slots__}
+        name: {key: _short(getattr(t, key)) for key in NUMBERS}
+        | ({"method": t.method} if t.method else {})
         for name, t in sorted(table.tensors.items())
     }
     weights = {k: [_short(v) for v in scales] for k, scales in sorted(table.weights.items())}
@@ -284,7 +293,11 @@ def _tensor(row: _Checked, precision: str) -> TensorScale:
     scale = row.positive("scale")
     if precision == "int16" and zero_point != 0:
         raise ValueError(f"{row.where}.zero_point: int16 wants 0")
-    return TensorScale(scale, zero_point, *(row.real(k) for k in ("low", "high", "min", "max")))
+    method = row.text("method") if row.has("method") else ""
+    if method not in ("", GIVEN, *METHODS):
+        raise ValueError(f"{row.where}.method: {method!r} is none of {', '.join(METHODS)}, {GIVEN}")
+    low, high, least, most = (row.real(key) for key in NUMBERS[2:])
+    return TensorScale(scale, zero_point, low, high, least, most, method)
 
 
 @dataclass(frozen=True)

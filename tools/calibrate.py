@@ -19,9 +19,9 @@ from demitasse.quantizer.measure import measure
 from demitasse.quantizer.statistics import save
 from demitasse.tools import options as shared
 from demitasse.tools.answer import Answer
-from demitasse.tools.report import described
+from demitasse.tools.report import described, drift_lines
 from demitasse.tools.table import facts, plural
-from demitasse.tools.threshold import table_answer
+from demitasse.tools.threshold import drift_of, table_answer
 
 
 def declare(parser: ArgumentParser) -> None:
@@ -51,14 +51,16 @@ def command(options: Namespace) -> Answer:
         quiet=shared.is_quiet(options),
     )
     if options.out.suffix != ".dstat":
-        return table_answer(statistics, options, graph)
+        return table_answer(statistics, options, graph, preprocess.value)
     save(statistics, options.out)
+    drift = drift_of(statistics, options)
     seen = {"images": statistics.count, "tensors": len(statistics.tensors)}
     text = facts(
         [
             ("preprocessing", described(preprocess, summarise_graph(graph))),
             ("measured", f"{seen['tensors']} tensors on {plural(statistics.count, 'image')}"),
+            *drift_lines(drift),
             ("written", str(options.out)),
         ]
     )
-    return Answer(text, {**seen, "out": options.out})
+    return Answer(text, {**seen, "drift": drift, "out": options.out})

@@ -49,6 +49,7 @@ def command(options: Namespace) -> Answer:
         options.method,
         options.symmetric,
         preprocess.value,
+        overrides=shared.overrides(options),
         budget=budget if options.precision == "int8" else None,
         labels=options.labels,
         judge=options.eval,

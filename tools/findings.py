@@ -7,7 +7,6 @@ from collections.abc import Iterable
 
 from demitasse.quantizer.comparison import LayerRow
 from demitasse.quantizer.diagnosis import Closeness, LayerDiagnosis
-from demitasse.quantizer.drift import Drift
 from demitasse.quantizer.embedding import Verification
 from demitasse.quantizer.findings import Findings
 from demitasse.quantizer.plan import Suggestion
@@ -24,18 +23,6 @@ def as_text(found: Findings) -> str:
     if found.suggestion is not None and found.table is not None:
         parts.append(_suggestion(found.suggestion, found.table, found.seconds))
     return "\n\n".join(parts)
-
-
-def drift_lines(drift: Drift | None) -> list[tuple[str, str]]:
-    """Whether more images would help, and the tensors that tell."""
-    if drift is None:
-        return []
-    verdict = "would help" if drift.moved else "would not help"
-    halves = f"two halves of {drift.images[0]} and {drift.images[1]}"
-    moved = f"{drift.moved} of {plural(len(drift.tensors), 'range')} differ by more than"
-    lines = [f"{verdict}: between {halves} {moved} {100 * (drift.limit - 1):.0f} %"]
-    worst = ", ".join(f"{each.tensor} {each.ratio:.2f}×" for each in drift.worst)
-    return [("more images", "\n".join([*lines, f"most: {worst}"] if worst else lines))]
 
 
 def _rows(found: Findings) -> str:
@@ -82,7 +69,7 @@ def _lines(found: Findings) -> list[tuple[str, str]]:
     lines.append(("first bad layer", verdict))
     if found.layers is not None:
         lines.append(("alone", _worst_layers(found.layers, found.diagnosed)))
-    return [*lines, *drift_lines(found.drift)]
+    return [*lines, *report.drift_lines(found.drift)]
 
 
 def _worst_layers(layers: Iterable[LayerDiagnosis], images: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 import warnings
@@ -21,7 +22,8 @@ from demitasse.quantizer.budget import Budget
 from demitasse.quantizer.calibrate import DEFAULT_COUNT
 from demitasse.quantizer.foreign import FORMATS
 from demitasse.quantizer.preprocess import Preprocess, make_preprocess
-from demitasse.quantizer.thresholds import DEFAULT_METHOD, METHODS
+from demitasse.quantizer.table import Override
+from demitasse.quantizer.thresholds import AUTO, DEFAULT_METHOD, METHODS
 from demitasse.quantizer.transform import read_transform
 
 T = TypeVar("T")
@@ -171,6 +173,32 @@ def input_shape(text: str) -> tuple[str, Shape]:
     return name, shape
 
 
+def method_of(text: str) -> tuple[str, Override]:
+    """`conv1=kl`."""
+    name, _, method = text.rpartition("=")
+    if not name or method not in METHODS:
+        known = ", ".join(sorted(METHODS))
+        raise ArgumentTypeError(f"'{text}' is no blob=method; methods are {known}")
+    return name, method
+
+
+def range_of(text: str) -> tuple[str, Override]:
+    """`conv1=-1.5,6`."""
+    name, _, ends = text.rpartition("=")
+    try:
+        low, high = (float(end) for end in ends.split(","))
+    except ValueError:
+        low, high = 1.0, 0.0
+    if not name or not -math.inf < low <= 0 <= high < math.inf:
+        raise ArgumentTypeError(f"'{text}' is no range that holds 0, such as conv1=-1.5,6")
+    return name, (low, high)
+
+
+def overrides(options: Namespace) -> dict[str, Override]:
+    """What --method-of and --range-of say, by blob."""
+    return dict([*options.method_of, *options.range_of])
+
+
 def preprocessing(parser: ArgumentParser) -> None:
     """From picture to input blob; each flag takes the place of the prototxt's transform_param."""
     group = parser.add_argument_group(
@@ -264,7 +292,26 @@ def scheme(parser: ArgumentParser, *, float_too: bool = False) -> None:
         )
     parser.set_defaults(precision="int8")
     group.add_argument(
-        "--method", choices=sorted(METHODS), default=DEFAULT_METHOD, help="of finding INT8 ranges"
+        "--method",
+        choices=[AUTO, *sorted(METHODS)],
+        default=DEFAULT_METHOD,
+        help="of finding INT8 ranges; auto: for each blob the one that its readers lose least by",
+    )
+    group.add_argument(
+        "--method-of",
+        metavar="BLOB=M",
+        type=method_of,
+        action="append",
+        default=[],
+        help="the method for one blob; repeatable",
+    )
+    group.add_argument(
+        "--range-of",
+        metavar="BLOB=LOW,HIGH",
+        type=range_of,
+        action="append",
+        default=[],
+        help="the range of one blob; repeatable",
     )
     group.add_argument(
         "--symmetric", action="store_true", help="zero points are 0, as ncnn's tables want it"

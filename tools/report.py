@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from typing import Any
 
 from demitasse.converter.graph import Shape
 from demitasse.converter.summary import Summary
 from demitasse.quantizer.boxes import BoxFidelity
 from demitasse.quantizer.compile import CompileInfo
+from demitasse.quantizer.drift import Drift
 from demitasse.quantizer.preprocess import Preprocess
 from demitasse.quantizer.scoring import Accuracy, Fidelity, Score
+from demitasse.quantizer.table import ScaleTable
 from demitasse.tools.options import Preprocessing
 from demitasse.tools.table import (
     amount,
@@ -38,6 +41,7 @@ def as_text(info: CompileInfo, preprocess: Preprocessing) -> str:
     lines.append(("folding", f"{plural(layers, 'layer')} became {plural(operators, 'operator')}"))
     if info.table is not None:
         lines.append(("scales", _scales(info)))
+        lines += drift_lines(info.drift)
         if info.table.layers:
             names = ", ".join(info.table.layers)
             lines.append(("raised to INT16", f"{names} ({len(info.table.layers)} of {operators})"))
@@ -135,7 +139,25 @@ def _scales(info: CompileInfo) -> str:
     method = f"{info.table.method}{', symmetric' if info.table.symmetric else ''}"
     if not info.calibrated:
         return f"{tensors}, from the given table ({method})"
-    return f"{tensors}, {method}, from {plural(info.calibrated, 'image')}"
+    return f"{tensors}, {method}{_by_method(info.table)}, from {plural(info.calibrated, 'image')}"
+
+
+def _by_method(scales: ScaleTable) -> str:
+    """How many tensors another method than the table's served."""
+    count = Counter(scale.method for scale in scales.tensors.values() if scale.method)
+    return f" ({', '.join(f'{n} {name}' for name, n in sorted(count.items()))})" if count else ""
+
+
+def drift_lines(drift: Drift | None) -> list[tuple[str, str]]:
+    """Whether more images would help, and the tensors that tell."""
+    if drift is None:
+        return []
+    verdict = "would help" if drift.moved else "would not help"
+    halves = f"two halves of {drift.images[0]} and {drift.images[1]}"
+    moved = f"{drift.moved} of {plural(len(drift.tensors), 'range')} differ by more than"
+    lines = [f"{verdict}: between {halves} {moved} {100 * (drift.limit - 1):.0f} %"]
+    worst = ", ".join(f"{each.tensor} {each.ratio:.2f}×" for each in drift.worst)
+    return [("more images", "\n".join([*lines, f"most: {worst}"] if worst else lines))]
 
 
 def _score(score: Score, judged: str, precision: str) -> list[tuple[str, str]]:

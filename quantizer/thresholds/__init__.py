@@ -30,6 +30,7 @@ METHODS: dict[str, Method] = {
     "percentile": percentile,
 }
 DEFAULT_METHOD = "mse"
+AUTO = "auto"  # the best for each tensor, which takes images to tell: quantizer/auto.py
 
 
 class Range(NamedTuple):

@@ -14,6 +14,7 @@ from PIL import Image
 import demitasse
 from demitasse.quantizer.statistics import load
 from demitasse.quantizer.table import build_table, read_table
+from demitasse.quantizer.thresholds import METHODS
 from demitasse.tools.main import main
 
 DIGITS = Path(__file__).resolve().parents[2] / "examples" / "digits"
@@ -352,3 +353,57 @@ def test_random_weights(shell: Shell) -> None:
     assert "caffemodel" in shell.err
     shell("compile deploy.prototxt --fp32 --random-weights x -o d.demi", status=2)
     assert "'x' is no whole number" in shell.err
+
+
+def test_methods_and_ranges_for_single_blobs(shell: Shell) -> None:
+    shell(f"calibrate {NETWORK} {DATA} -o net.dstat")
+    given = "--method-of conv3=minmax --range-of conv2/pw=0,2.5 --method-of conv1=kl"
+    out = shell(f"threshold net.dstat {given} -o steps.dtable")
+    assert "given" in out
+    shell(f"calibrate {NETWORK} {DATA} {given} -o direct.dtable")
+    shell(f"compile {NETWORK} {DATA} --eval digits.npz:images {given} -o net.demi")
+    table = read_table(Path("net.dtable"))
+    assert table.tensors["conv3"].method == "minmax"
+    assert table.tensors["conv1@equalized"].method == "kl"
+    row = table.tensors["conv2/pw"]
+    assert (row.method, row.low, row.high) == ("given", 0.0, 2.5)
+    assert Path("steps.dtable").read_bytes() == Path("direct.dtable").read_bytes()
+    assert Path("steps.dtable").read_bytes() == Path("net.dtable").read_bytes()
+    shell(f"quantize {NETWORK} --table net.dtable -o again.demi")
+    assert Path("again.demi").read_bytes() == Path("net.demi").read_bytes()
+    for wrong, said in (
+        ("--method-of conv9=kl", "no blob 'conv9'"),
+        ("--method-of conv3=best", "methods are aciq, kl"),
+        ("--range-of conv3=1,2", "holds 0"),
+        ("--range-of conv3=-1,inf", "holds 0"),
+        ("--range-of conv3", "holds 0"),
+    ):
+        shell(f"threshold net.dstat {wrong} -o bad.dtable", status=2)
+        assert said in shell.err
+    assert not Path("bad.dtable").exists()
+
+
+def test_the_best_method_for_each_blob(shell: Shell) -> None:
+    out = shell(f"compile {NETWORK} {DATA} --eval digits.npz:images --method auto -o net.demi")
+    assert "auto (" in out
+    table = read_table(Path("net.dtable"))
+    assert table.method == "auto"
+    assert {t.method for t in table.tensors.values()} <= {*METHODS, ""}
+    shell(f"calibrate {NETWORK} {DATA} --method auto -o direct.dtable")
+    shell(f"calibrate {NETWORK} {DATA} -o net.dstat")
+    shell(f"threshold net.dstat {NETWORK} {DATA} --method auto -o steps.dtable")
+    assert Path("steps.dtable").read_bytes() == Path("net.dtable").read_bytes()
+    assert Path("steps.dtable").read_bytes() == Path("direct.dtable").read_bytes()
+    shell("threshold net.dstat --method auto -o bad.dtable", status=2)
+    assert "--data" in shell.err
+
+
+def test_more_images_are_told_of(shell: Shell) -> None:
+    for command in (
+        f"compile {NETWORK} {DATA} -o n.demi",
+        f"calibrate {NETWORK} {DATA} -o n.dstat",
+    ):
+        assert "more images" in shell(command)
+        drift = shell.json(command)["drift"]
+        assert drift["moved"] == sum(each["ratio"] > 1.25 for each in drift["tensors"])
+    assert "more images" not in shell("threshold n.dstat -o n.dtable")
