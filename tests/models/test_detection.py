@@ -7,111 +7,23 @@ Integers are calibrated on other photos than those that judge them. The bounds a
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from support import pictures
 from support.bits import check_host, quantized, run_program
+from support.detection import EXTRA, SURE, TASKS, Rows, as_rows, halves, nearest
 from support.graphs import Builder
-from support.recorded import MODELS, recorded_model
+from support.recorded import recorded_model
 
 import demitasse
 from demitasse.converter.graph import Graph
 from demitasse.converter.ops import Conv2d, InnerProduct, PsRoiPool, RoiPool, YoloOutput
 from demitasse.converter.passes import optimize
-from demitasse.quantizer.boxes import overlaps
-from demitasse.quantizer.preprocess import Preprocess
 
 LEAST = {"fp32": 0.99, "int16": 0.98, "int8": 0.9}
-SURE, EXTRA = 0.5, 0.6  # scores of boxes that must be found, and of those that must not be new
-Rows = np.ndarray  # (n, 6): label, score, box
-
-
-def pillow(path: Path, mode: str, width: int, height: int) -> np.ndarray:
-    image = Image.open(path).convert(mode).resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(image).reshape(height, width, -1)
-
-
-def opencv(path: Path, width: int, height: int) -> np.ndarray:
-    cv2 = pytest.importorskip("cv2")
-    return np.asarray(cv2.resize(cv2.imread(str(path))[..., ::-1], (width, height)))
-
-
-def ssd_rows(outputs: Mapping[str, np.ndarray]) -> Rows:
-    (blob,) = outputs.values()
-    assert blob.shape[:2] == (1, 1)
-    assert blob.shape[3] == 7
-    return blob[0, 0, blob[0, 0, :, 1] >= 0, 1:]
-
-
-def ultraface_priors() -> np.ndarray:
-    """Centres and sizes (4420, 4) of the boxes of four grids, for pictures of 320x240."""
-    found = []
-    for step, sizes in ((8, (10, 16, 24)), (16, (32, 48)), (32, (64, 96)), (64, (128, 192, 256))):
-        for y in range(-(-240 // step)):
-            for x in range(-(-320 // step)):
-                centre = (x + 0.5) * step / 320, (y + 0.5) * step / 240
-                found += [(*centre, size / 320, size / 240) for size in sizes]
-    return np.clip(found, 0, 1)
-
-
-def ultraface_rows(outputs: Mapping[str, np.ndarray]) -> Rows:
-    """The network ends before the boxes are decoded and suppressed."""
-    prior = ultraface_priors()
-    shift, scores = outputs["boxes"][0].astype(np.float64), outputs["scores"][0, :, 1]
-    centre = shift[:, :2] * 0.1 * prior[:, 2:] + prior[:, :2]
-    half = np.exp(shift[:, 2:] * 0.2) * prior[:, 2:] / 2
-    boxes = np.concatenate([centre - half, centre + half], axis=1)
-    kept: list[int] = []
-    for i in np.argsort(-scores, kind="stable"):
-        if scores[i] <= 0.3:
-            break
-        if (overlaps(boxes[i], boxes[kept]) <= 0.3).all():
-            kept.append(int(i))
-    return np.concatenate([np.ones((len(kept), 1)), scores[kept, None], boxes[kept]], axis=1)
-
-
-@dataclass(frozen=True)
-class Task:
-    """A network, how a photo becomes its pixels (H, W, C), and how its outputs become boxes."""
-
-    weights: str
-    preprocess: Preprocess
-    pixels: Callable[[Path], np.ndarray]
-    rows: Callable[[Mapping[str, np.ndarray]], Rows]
-    answers: str
-    least: float  # score of the boxes in `answers`
-
-
-def _ultraface(weights: str, answers: str) -> Task:
-    preprocess = Preprocess(order="rgb", mean=(127.0,), scale=(0.0078125,))
-    return Task(weights, preprocess, lambda p: opencv(p, 320, 240), ultraface_rows, answers, 0.7)
-
-
-TASKS = {
-    "res10_ssd_face": Task(
-        MODELS["res10_ssd_face"],
-        Preprocess(order="bgr", mean=(104.0, 177.0, 123.0)),
-        lambda p: pillow(p, "RGB", 300, 300),
-        ssd_rows,
-        "res10_dets.json",
-        0.5,
-    ),
-    "wechat_detect": Task(
-        MODELS["wechat_detect"],
-        Preprocess(order="gray", scale=(1 / 255,)),
-        lambda p: pillow(p, "L", 384, 384),
-        ssd_rows,
-        "wechat_detect_dets.json",
-        0.5,
-    ),
-    "ultraface_rfb320": _ultraface("RFB-320.caffemodel", "ultraface_rfb320_dets.json"),
-    "ultraface_slim320": _ultraface("slim-320.caffemodel", "ultraface_slim320_dets.json"),
-}
 
 
 class Photos:
@@ -120,9 +32,7 @@ class Photos:
     def __init__(self, models_dir: Path, name: str, folder: Path) -> None:
         self.task, self.name, self.folder = TASKS[name], name, folder
         self.directory = models_dir / name
-        photos = models_dir / "data" / "photos"
-        files = [path for path in sorted(photos.glob("*/*")) if path.suffix != ".txt"]
-        self.pixels = {path.name: self.task.pixels(path) for path in files}
+        self.pixels = {path.name: self.task.pixels(path) for path in pictures.photos(models_dir)}
         text = (models_dir / "tasks" / self.task.answers).read_text()
         self.answers: dict[str, Rows] = {
             photo: as_rows(np.array(rows, float)) for photo, rows in json.loads(text).items()
@@ -147,33 +57,9 @@ class Photos:
         blob = self.task.preprocess.to_blob(self.pixels[photo], info.shape)
         return self.task.rows(model.run({info.name: blob}))
 
-    def halves(self) -> tuple[list[str], list[str]]:
-        """The judging photos in two parts; equal pictures are in one."""
-        first = ("mtcnn_test2", "uf_4", "uf_2", "multiple", "zx3")
-        one = [photo for photo in self.answers if photo.startswith(first)]
-        return one, [photo for photo in self.answers if photo not in one]
-
     def others(self) -> list[str]:
         """Photos that judge nothing."""
         return [photo for photo in self.pixels if photo not in self.answers]
-
-
-def as_rows(answers: np.ndarray) -> Rows:
-    """Recorded boxes: label, score, box; or box, score."""
-    if answers.size == 0:
-        return np.empty((0, 6))
-    if answers.shape[1] == 6:
-        return answers
-    return np.concatenate([np.ones((len(answers), 1)), answers[:, 4:], answers[:, :4]], axis=1)
-
-
-def nearest(expected: Rows, found: Rows, least: float) -> list[float]:
-    """For each box with a higher score the overlap with the nearest found one of its label."""
-    result = []
-    for row in expected[expected[:, 1] > least]:
-        near = overlaps(row[2:], found[found[:, 0] == row[0], 2:])
-        result.append(float(near.max(initial=0.0)))
-    return result
 
 
 @pytest.fixture(scope="module")
@@ -203,7 +89,8 @@ def test_boxes_of_caffe(photos: Photos) -> None:
 def test_boxes_of_integers(photos: Photos, precision: str) -> None:
     """Each half is judged by a model that was calibrated on the other, and on other photos."""
     reached, extra = [], []
-    for calibrating, judged in (photos.halves(), photos.halves()[::-1]):
+    one, other = halves(photos.answers)
+    for calibrating, judged in ((one, other), (other, one)):
         model = photos.compile(precision, calibrating + photos.others())
         for photo in judged:
             expected, found = photos.float_rows[photo], photos.detect(model, photo)
