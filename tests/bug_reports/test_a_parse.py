@@ -178,15 +178,16 @@ TRAINING = (
 )
 
 
+@pytest.mark.filterwarnings("ignore:.*a loss")
 def test_a_training_text_as_deploy(load) -> None:
-    """11 (opencv#9980): "cannot create layer of type WindowData". It is an input whose shape the
-    user may have to give; of the loss its Softmax stays."""
+    """11 (opencv#9980): "cannot create layer of type WindowData". It is an input, whose shape the
+    user has to give where the text does not tell it; of the loss its Softmax stays."""
     with pytest.raises(ShapeError, match="--input-shape data="):
-        load(TRAINING)
-    with pytest.warns(DemitasseWarning, match="a loss: its Softmax is the output"):
-        graph = load(TRAINING, ARRAYS, input_shapes={"data": (1, 3, 6, 6)})
-    assert graph.inputs == ("data",)
-    assert [type(node.op).__name__ for node in graph.nodes] == ["Conv2d", "Softmax"]
+        load(TRAINING.replace("crop_size: 6", ""))
+    for text in (TRAINING, TRAINING.replace("crop_size: 6", "")):
+        graph = load(text, ARRAYS, input_shapes={"data": (1, 3, 6, 6)})
+        assert graph.inputs == ("data",)
+        assert [type(node.op).__name__ for node in graph.nodes] == ["Conv2d", "Softmax"]
 
 
 def test_weights_saved_by_the_training_net(load) -> None:
