@@ -6,7 +6,9 @@ layer and kind (`conv1_W`). BatchNorm and the Scale that alone reads it are one 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Container, Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import onnx
@@ -39,20 +41,22 @@ def rename(model: onnx.ModelProto, graph: Graph, inputs: Mapping[str, str]) -> d
     graph = fold_constants(graph)
     values = value_names(graph)
     pairs = dict(_scaled_norms(graph))
-    for norm, scale in pairs.values():
-        _merge(model, norm, scale, values)
+    _merge(model, pairs.values(), values)
     free = Names()
     tensors = _value_names(graph, inputs, pairs, free)
     renamed = {values[tensor]: name for tensor, name in tensors.items()}
+    kinds = {node.name: type(node.op) for node in graph.nodes}
+    kinds |= dict.fromkeys(pairs, ops.BatchNorm)
     for tensor in model.graph.initializer:
-        renamed[tensor.name] = free.unique(_initializer_name(graph, tensor.name, pairs))
+        renamed[tensor.name] = free.unique(_initializer_name(tensor.name, kinds))
     for node in model.graph.node:
         for output in node.output:
             if output not in renamed:
                 renamed[output] = free.unique(output)
     _apply(model, renamed)
     made = [name for node in model.graph.node for name in node.output]
-    outputs = sorted(model.graph.output, key=lambda output: made.index(output.name))
+    order = {name: index for index, name in enumerate(made)}
+    outputs = sorted(model.graph.output, key=lambda output: order[output.name])
     del model.graph.output[:]
     model.graph.output.extend(outputs)
     return tensors
@@ -98,41 +102,48 @@ def _scaled_norms(graph: Graph) -> Iterator[tuple[str, tuple[Node, Node]]]:
             yield node.name, (before, node)
 
 
-def _merge(model: onnx.ModelProto, norm: Node, scale: Node, values: Mapping[str, str]) -> None:
-    """One BatchNormalization with the Scale's weights; the nodes that scaled go."""
+def _merge(
+    model: onnx.ModelProto, pairs: Iterable[tuple[Node, Node]], values: Mapping[str, str]
+) -> None:
+    """One BatchNormalization with the Scale's weights for each pair; the nodes that scaled go."""
     body = model.graph
-    between, result = values[norm.outputs[0]], values[scale.outputs[0]]
-    (main,) = (node for node in body.node if between in node.output)
-    weights = {
-        "scale": scale.weights["scale"],
-        "bias": scale.weights.get("bias", np.zeros_like(scale.weights["scale"])),
-    }
-    stale = {*main.input[1:3], *(f"{scale.name}.{key}" for key in weights)}
-    kept = [tensor for tensor in body.initializer if tensor.name not in stale]
-    del body.initializer[:]
-    body.initializer.extend(kept)
-    for index, (key, value) in enumerate(weights.items(), 1):
-        main.input[index] = f"{scale.name}.{key}"
-        body.initializer.append(
-            numpy_helper.from_array(value.astype(np.float32), main.input[index])
-        )
-    last = next(node for node in body.node if result in node.output)
-    scaling = [node for node in body.node if between in node.input]
-    for node in {id(node): node for node in [*scaling, last]}.values():
-        body.node.remove(node)
-    main.output[0] = result
-    for info in [info for info in body.value_info if info.name == between]:
-        body.value_info.remove(info)
+    makers = {output: node for node in body.node for output in node.output}
+    readers: dict[str, list[str]] = defaultdict(list)
+    for node in body.node:
+        for name in node.input:
+            readers[name].append(node.name)
+    stale, gone, fresh = set(), set(), []
+    for norm, scale in pairs:
+        between, result = values[norm.outputs[0]], values[scale.outputs[0]]
+        gone.update([*readers[between], makers[result].name])
+        main = makers[between]
+        main.output[0] = result
+        weight = scale.weights["scale"]
+        bias = scale.weights.get("bias", np.zeros_like(weight))
+        stale.update([between, *main.input[1:3]])
+        for index, (key, value) in enumerate({"scale": weight, "bias": bias}.items(), 1):
+            main.input[index] = f"{scale.name}.{key}"
+            fresh.append(numpy_helper.from_array(value.astype(np.float32), main.input[index]))
+    stale.update(tensor.name for tensor in fresh)
+    _drop(body.initializer, stale)
+    _drop(body.node, gone)
+    _drop(body.value_info, stale)
+    body.initializer.extend(fresh)
 
 
-def _initializer_name(graph: Graph, name: str, pairs: Mapping[str, tuple[Node, Node]]) -> str:
+def _drop(items: Any, names: Container[str]) -> None:
+    """Delete the items of these names from a repeated field."""
+    for index in reversed(range(len(items))):
+        if items[index].name in names:
+            del items[index]
+
+
+def _initializer_name(name: str, kinds: Mapping[str, type[ops.Operator]]) -> str:
     """`conv1.weight` as `conv1_W`."""
     layer, _, what = name.rpartition(".")
-    node = next((node for node in graph.nodes if node.name == layer), None)
-    if node is None:
+    if layer not in kinds:
         return name
-    kind: type[ops.Operator] = ops.BatchNorm if layer in pairs else type(node.op)
-    return f"{layer}_{SUFFIXES.get(kind, {}).get(what, what)}"
+    return f"{layer}_{SUFFIXES.get(kinds[layer], {}).get(what, what)}"
 
 
 def _apply(model: onnx.ModelProto, renamed: Mapping[str, str]) -> None:
@@ -155,7 +166,4 @@ def thaw(model: onnx.ModelProto) -> None:
 
 def freeze(model: onnx.ModelProto) -> None:
     """Take the initializers out of the inputs."""
-    constants = {tensor.name for tensor in model.graph.initializer}
-    kept = [info for info in model.graph.input if info.name not in constants]
-    del model.graph.input[:]
-    model.graph.input.extend(kept)
+    _drop(model.graph.input, {tensor.name for tensor in model.graph.initializer})
