@@ -44,8 +44,8 @@ class Pool2d(Operator):
         for size, k, s, p in zip(inputs[0][2:], kernel, stride, pads, strict=True):
             require(p < k, f"pooling pad {p} must be smaller than the kernel {k}")
             free = size + 2 * p - k
-            require(free >= 0, f"the pooling window ({k}) is larger than the padded input ({size})")
             out = (-(-free // s) if self.ceil_mode else free // s) + 1
+            require(out > 0, f"the pooling window ({k}) is larger than the padded input ({size})")
             if any(pads) and (out - 1) * s >= size + p:
                 out -= 1
             spatial.append(out)

@@ -26,5 +26,6 @@ def _fixed(graph: Graph, node: Node) -> Node:
     shape = graph.tensors[node.outputs[0]].shape
     op: Operator = Expand(shape)
     if isinstance(node.op, Resize):
-        op = replace(node.op, size=shape[2:])
+        height, width = shape[2:]
+        op = replace(node.op, size=(height, width))
     return replace(node, op=op, inputs=node.inputs[:1])

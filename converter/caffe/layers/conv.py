@@ -14,6 +14,7 @@ from demitasse.converter.ops.base import canonical_axis, count
 from demitasse.errors import ParseError, ShapeError, UnsupportedError
 
 MANY = range(1, 1 << 20)
+FUSIONS = {"NONE_FUSION": 0, "SUM_FUSION": 1}
 
 
 @caffe_layer("Convolution", "ConvolutionRistretto", weighted=True)
@@ -65,6 +66,8 @@ def _convolution(
         expected["bias"] = Blob((channels,), bias_filler)
     weights = context.weights(**expected)
     conv = Convolution(axis, channels, window, groups, transposed)
+    if params.symbol("fusion_type", FUSIONS, "NONE_FUSION") != "NONE_FUSION":
+        raise UnsupportedError("a convolution that adds another bottom is not supported")
     relu = fused_relu(params)
     for bottom, top in zip(context.bottoms, context.tops, strict=True):
         result = context.internal("fused") if relu else top
@@ -118,6 +121,8 @@ def im2col(context: Context) -> None:
     params = context.params("convolution_param")
     axis = canonical_axis(params.integer("axis", 1), len(context.shape))
     window = read_window(params, len(context.shape) - axis - 1)
+    if not window.kernel:
+        raise ShapeError(f"no axis behind axis {axis} of shape {context.shape} to move a window on")
     params.ignore("force_nd_im2col", "engine", "num_output", "group", "bias_term")
     params.ignore("weight_filler", "bias_filler")
     channels, size = context.shape[axis], count(window.kernel)

@@ -16,6 +16,8 @@ def eltwise(context: Context) -> None:
     params = context.params("eltwise_param")
     params.ignore("stable_prod_grad", "engine")
     kind = params.symbol("operation", OPERATIONS, "SUM").lower()
+    if kind != "prod" and context.layer.bottoms[0] in context.layer.tops:
+        context.remark("works in place: Caffe loses the first bottom then, here it counts")
     coefficients = params.reals("coeff")
     if kind == "max" and len(coefficients) == len(context.bottoms):
         coefficients = ()  # Caffe checks their number and makes no use of them

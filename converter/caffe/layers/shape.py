@@ -18,7 +18,7 @@ from demitasse.converter.ops import (
     Slice,
 )
 from demitasse.converter.ops.base import canonical_axis
-from demitasse.errors import ParseError, ShapeError
+from demitasse.errors import ParseError, ShapeError, UnsupportedError
 
 MANY = range(1, 1 << 20)
 MAX_RANK = 6  # the runtime's
@@ -74,6 +74,8 @@ def dropout(context: Context) -> None:
     context.expect()
     params = context.params("dropout_param")
     params.ignore("dropout_ratio", "engine", "random_seed")
+    if params.boolean("sample_weights_test", False):
+        context.remark("nothing is dropped at test time, though sample_weights_test is on")
     if not params.boolean("scale_train", True):
         context.emit(Power(scale=1.0 - params.real("dropout_ratio", 0.5)))
         return
@@ -100,6 +102,8 @@ def reshape(context: Context) -> None:
     context.refuse_in_place()
     params = context.params("reshape_param")
     dims = params.part("shape").integers("dim")
+    if params.integer("pixelshuffler", 1) != 1:
+        raise UnsupportedError("a Reshape that shuffles pixels is not supported")
     context.emit(Reshape(dims, params.integer("axis", 0), params.integer("num_axes", -1)))
 
 

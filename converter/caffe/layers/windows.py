@@ -42,14 +42,27 @@ class Convolution:
     groups: int = 1
     transposed: bool = False
 
-    def image(self, window: Window) -> Conv2d | Deconv2d:
-        """The operator on images, the window having two axes."""
+    def image(self, window: Window, size: Sequence[int]) -> Conv2d | Deconv2d:
+        """The operator on images of this height and width, the window having two axes.
+
+        Caffe's division rounds towards 0: a window that is larger than the padded input by less
+        than its stride still has one place there, and hangs over the end.
+        """
         (kh, kw), (sh, sw), (ph, pw), (dh, dw) = (
             getattr(window, name) for name in ("kernel", "stride", "pad", "dilation")
         )
-        kind = Deconv2d if self.transposed else Conv2d
-        pads = (ph, pw, ph, pw)
-        return kind(self.channels, (kh, kw), (sh, sw), pads, (dh, dw), self.groups)
+        if self.transposed:
+            pads = (ph, pw, ph, pw)
+            return Deconv2d(self.channels, (kh, kw), (sh, sw), pads, (dh, dw), self.groups)
+        over = [
+            excess if 0 < excess < stride else 0
+            for stride, excess in (
+                (sh, dh * (kh - 1) + 1 - 2 * ph - size[0]),
+                (sw, dw * (kw - 1) + 1 - 2 * pw - size[1]),
+            )
+        ]
+        pads = (ph, pw, ph + over[0], pw + over[1])
+        return Conv2d(self.channels, (kh, kw), (sh, sw), pads, (dh, dw), self.groups)
 
 
 def read_window(params: Params, axes: int) -> Window:
@@ -111,7 +124,8 @@ def convolve(context: Context, conv: Convolution, weights: Weights, bottom: str,
         outer, inner = arrays["weight"].shape[:2]
         arrays["weight"] = arrays["weight"].reshape(outer, inner, *image.kernel)
     x = _through(context, before, bottom)
-    _finish(context, conv.image(image), [x], arrays, after, top)
+    op = conv.image(image, context.shape_of(x)[2:])
+    _finish(context, op, [x], arrays, after, top)
 
 
 def _samples(leading: Shape) -> tuple[list[Operator], list[Operator]]:
@@ -146,11 +160,11 @@ def _finish(
 
 def _volume(context: Context, conv: Convolution, weights: Weights, x: str) -> list[str]:
     """The planes (N, C, 1, H, W) of the output, from x (N, C, D, H, W)."""
-    depth = context.shape_of(x)[2]
+    depth, *size = context.shape_of(x)[2:]
     slices = [context.internal("depth") for _ in range(depth)]
     context.emit(Slice(depth, 2), inputs=[x], outputs=slices)
     w = conv.window
-    image = conv.image(Window(w.kernel[1:], w.stride[1:], w.pad[1:], w.dilation[1:]))
+    image = conv.image(Window(w.kernel[1:], w.stride[1:], w.pad[1:], w.dilation[1:]), size)
     planes = []
     for taps in _taps(conv, depth):
         rows: list[int | None] = [k for k, _ in taps] or [None]  # without taps the bias is left
@@ -174,7 +188,7 @@ def _taps(conv: Convolution, depth: int) -> list[list[tuple[int, int]]]:
             [(k, d) for k, d in pairs if d * stride + k * dilation - pad == z] for z in range(size)
         ]
     else:
-        size = (depth + 2 * pad - reach) // stride + 1
+        size = int((depth + 2 * pad - reach) / stride) + 1  # rounded towards 0, as in `image`
         places = [
             [(k, z * stride - pad + k * dilation) for k in range(kernel)] for z in range(size)
         ]
