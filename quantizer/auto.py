@@ -101,6 +101,8 @@ class _Trial:
         for (method, name), noise in self.noise.items():
             errors[method] += noise / self.signal[name] if self.signal[name] > 0 else 0.0
         default, *others = errors
+        if self.signal.keys() == {self.name}:  # the statistics tell more than these images
+            return default
         best = min(others, key=lambda method: errors[method], default=default)
         return best if errors[best] < WORTHWHILE * errors[default] else default
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,9 +19,6 @@ from demitasse.quantizer.scoring import Difference
 
 # A layer is bad below this many dB: what is left of the signal then decides answers.
 BAD_SQNR = {"int8": 10.0, "int16": 40.0, "fp32": 80.0}
-
-Blobs = Mapping[str, np.ndarray]
-Watch = Callable[[Sample, Blobs, Blobs], None]
 
 
 class Engine(Protocol):
@@ -62,12 +59,10 @@ def compare(
     samples: Iterable[Sample],
     feed: Feed,
     limit: float | None = None,
-    watch: Watch | None = None,
 ) -> Comparison:
     """Compare every blob that both models keep.
 
     file: the records of `model`. limit: dB below which a layer is bad; by default by precision.
-    watch: is shown each sample's blobs, float and found.
     Raises DataError where the two have no blob in common.
     """
     layers = _layers(file)
@@ -79,8 +74,6 @@ def compare(
         expected = reference.run(inputs, all_blobs=True)
         found = model.run(inputs, all_blobs=True)
         images += 1
-        if watch is not None:
-            watch(sample, expected, found)
         for blob in layers:
             if blob not in expected or expected[blob].shape != found[blob].shape:
                 continue

@@ -12,7 +12,7 @@ from demitasse.converter.flat.read import ModelFile, read_model
 from demitasse.converter.graph import Graph
 from demitasse.errors import DataError
 from demitasse.quantizer.budget import Budget, Trial, trial_runs
-from demitasse.quantizer.comparison import Blobs, Comparison, compare
+from demitasse.quantizer.comparison import Comparison, compare
 from demitasse.quantizer.datasets import Dataset, Sample
 from demitasse.quantizer.diagnosis import LayerDiagnosis, diagnose
 from demitasse.quantizer.drift import Drift, find_drift
@@ -28,6 +28,7 @@ from demitasse.quantizer.stored import from_model
 from demitasse.quantizer.table import ScaleTable, read_table, to_text
 from demitasse.runtime.model import Model
 
+SAMPLES = 16
 DIAGNOSED = 4  # images on which each layer runs alone
 
 
@@ -35,13 +36,15 @@ DIAGNOSED = 4  # images on which each layer runs alone
 class Question:
     """What to find out. limit: dB below which a layer is bad; None by precision.
 
-    table: the model's scale table, None for the one beside it; diagnosed: images on which each
-    layer runs alone, None for DIAGNOSED if there is a table. suggest: rank the layers to raise.
-    drift: of the ranges that these images give. output: the one that the labels are of; embedding:
-    they are numbers of identities, not classes.
+    samples: images on which layers are compared, None for all; with labels the outputs are judged
+    on all of them. table: the model's scale table, None for the one beside it. diagnosed: images on
+    which each layer runs alone, None for DIAGNOSED if there is a table. suggest: rank the layers to
+    raise. drift: of the ranges that the images give. output: the one that the labels are of;
+    embedding: they are numbers of identities, not classes.
     """
 
     limit: float | None = None
+    samples: int | None = SAMPLES
     table: Path | None = None
     diagnosed: int | None = None
     suggest: bool = False
@@ -86,7 +89,7 @@ def investigate(
     question: Question,
     progress: Callable[[Dataset, str], Iterable[Sample]] = lambda data, what: data,
 ) -> Findings:
-    """Compare a model file with its network, as `load_caffe` gives it, on all of the data.
+    """Compare a model file with its network, as `load_caffe` gives it.
 
     Raises DataError where the network, the table or the labels do not fit the model.
     """
@@ -95,14 +98,19 @@ def investigate(
         raise DataError("embeddings are verified by identities", remedy="give them as --labels")
     table = find_table(model, file, question)
     folded = fold(graph, is_equalized(tensor.name or "" for tensor in file.tensors))
+    few = dataset if question.samples is None else dataset.subset(question.samples)
     preprocess = from_model(file)
     feed = feed_for({name: folded.tensors[name].shape for name in folded.inputs}, preprocess)
     with float_model(folded) as reference:
-        found = _compare(model, reference, file, dataset, feed, question, progress)
+        engines = Model.open(model, question.kernels, question.threads), Model.open(reference)
+        layers = progress(few, "compare")
+        compared = compare(*engines, file, layers, feed, question.limit)
+        judged = progress(few if dataset.labels is None else dataset, "judge")
+        found = _judge(compared, engines, file, judged, dataset.labels is not None, feed, question)
         if table is not None and question.diagnosed != 0:
-            found = _diagnose(found, folded, table, dataset, feed, question, progress)
+            found = _diagnose(found, folded, table, few, feed, question, progress)
         if question.suggest:
-            images = Images(None, dataset)
+            images = Images(None, few)
             trial = Trial(folded, reference, preprocess, images, None, 1, question.quiet)
             found = _suggest(found, trial, table, question.budget)
         if question.drift:
@@ -135,34 +143,25 @@ def find_table(model: Path, file: ModelFile, question: Question) -> ScaleTable |
     )
 
 
-def _compare(
-    model: Path,
-    reference: Path,
+def _judge(
+    compared: Comparison,
+    engines: tuple[Model, Model],
     file: ModelFile,
-    dataset: Dataset,
+    samples: Iterable[Sample],
+    labelled: bool,
     feed: Feed,
     question: Question,
-    progress: Callable[[Dataset, str], Iterable[Sample]],
 ) -> Findings:
-    """The model as it runs."""
-    labelled = class_output(file, question.output) if dataset.labels is not None else None
-    scorer = Scorer(class_axes(file), row_outputs(file), labelled)
-
-    def watch(sample: Sample, expected: Blobs, found: Blobs) -> None:
-        scorer.add(sample, *({name: b[name] for name in file.outputs} for b in (expected, found)))
-
-    compared = compare(
-        Model.open(model, kernels=question.kernels, threads=question.threads),
-        Model.open(reference),
-        file,
-        progress(dataset, "compare"),
-        feed,
-        question.limit,
-        watch,
-    )
+    """The outputs, by float's and by the labels."""
+    model, reference = engines
+    output = class_output(file, question.output) if labelled else None
+    scorer = Scorer(class_axes(file), row_outputs(file), output)
+    for sample in samples:
+        inputs = feed(sample)
+        scorer.add(sample, reference.run(inputs), model.run(inputs))
     scores, verification = scorer.score(by_labels=not question.embedding), None
-    if labelled is not None and question.embedding:
-        verification = verify(labelled, *scorer.vectors())
+    if output is not None and question.embedding:
+        verification = verify(output, *scorer.vectors())
     in_budget = _holds(question.budget, scores, verification)
     return Findings(compared, scores, verification, in_budget=in_budget)
 

@@ -2,7 +2,7 @@
 
     demitasse compare net.demi deploy.prototxt net.caffemodel --data images/
     demitasse compare net.demi deploy.prototxt net.caffemodel --data images/ --suggest
-    demitasse compare net.demi deploy.prototxt net.caffemodel --data faces/ --samples all \\
+    demitasse compare net.demi deploy.prototxt net.caffemodel --data faces/ \\
         --labels who.txt --embedding
 
 SQNR, cosine, max error and clipping are of the model as it runs. Where its scale table is at hand,
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from demitasse.converter.evaluate import check_weights
 from demitasse.quantizer.datasets import open_dataset
-from demitasse.quantizer.findings import DIAGNOSED, Question, investigate
+from demitasse.quantizer.findings import DIAGNOSED, SAMPLES, Question, investigate
 from demitasse.tools import options as shared
 from demitasse.tools.answer import Answer
 from demitasse.tools.findings import as_text
@@ -31,7 +31,11 @@ def declare(parser: ArgumentParser) -> None:
     shared.caffe(parser)
     shared.data(parser)
     parser.add_argument(
-        "--samples", metavar="N", type=shared.count, default=16, help="images to compare on"
+        "--samples",
+        metavar="N",
+        type=shared.count,
+        default=SAMPLES,
+        help="images to compare layers on",
     )
     parser.add_argument(
         "--limit",
@@ -40,7 +44,7 @@ def declare(parser: ArgumentParser) -> None:
         help="a layer is bad below it (10 for int8, 40 for int16, 80 for fp32)",
     )
     parser.add_argument(
-        "--labels", metavar="L", help="the right classes, or with --embedding whom images show"
+        "--labels", metavar="L", help="of all images: classes, or with --embedding who it is"
     )
     parser.add_argument(
         "--embedding", action="store_true", help="the labels are identities: TAR at FARs"
@@ -71,17 +75,16 @@ def _declare_diagnosis(parser: ArgumentParser) -> None:
     group.add_argument(
         "--drift",
         action="store_true",
-        help="would more images move the ranges? give those that calibrated, and --samples all",
+        help="would more images move the ranges? give those that calibrated",
     )
 
 
 def command(options: Namespace) -> Answer:
     graph = shared.graph(options)
     check_weights(graph)
-    dataset = open_dataset(options.data, options.labels)
-    chosen = dataset if options.samples is None else dataset.subset(options.samples)
     question = Question(
         limit=options.limit,
+        samples=options.samples,
         table=options.table,
         diagnosed=options.diagnose,
         suggest=options.suggest,
@@ -96,7 +99,7 @@ def command(options: Namespace) -> Answer:
     found = investigate(
         options.model,
         graph,
-        chosen,
+        open_dataset(options.data, options.labels),
         question,
         lambda samples, what: shared.progress(samples, what, options),
     )

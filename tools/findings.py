@@ -62,8 +62,10 @@ def _lines(found: Findings) -> list[tuple[str, str]]:
     if bad is not None:
         verdict = f"{bad.layer} ({bad.blob}): {decibels(bad.sqnr)}, below {result.limit:g} dB"
     lines = [("images", plural(result.images, "image"))]
-    outputs = "\n".join(report.agreement(each) for each in found.scores.outputs)
-    lines += [("outputs", outputs), *report.accuracy(found.scores)]
+    outputs = [report.agreement(each) for each in found.scores.outputs]
+    if found.scores.images != result.images:
+        outputs.insert(0, plural(found.scores.images, "image"))
+    lines += [("outputs", "\n".join(outputs)), *report.accuracy(found.scores)]
     if not found.in_budget:
         lines.append(("budget", "not kept"))
     lines.append(("first bad layer", verdict))
