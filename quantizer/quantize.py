@@ -19,6 +19,7 @@ that start with "%". Constants of integer nodes, in `Node.weights`:
 
     Conv2d, InnerProduct, Deconv2d
         weight      int8 or int16, Caffe's layout
+        weight_bits int32 scalar, only where the weights take four bits: 4
         bias        int32 (O,), the true bias in accumulator units (zero points not folded)
         multiplier, left, right                              int32 (O,)
         negative_multiplier, negative_left, negative_right   int32 (O,), only with a slope below 0

@@ -68,7 +68,7 @@ def quantize_weights(
     """
     weight, bias = weight.astype(np.float64), bias.astype(np.float64)
     unit = float(input_scale) * ACCUMULATOR_UNITS[precision]
-    limit = LIMIT_OF_4_BITS if bits == 4 else WEIGHT_LIMITS[precision]
+    limit = limit_of(precision, bits)
     if scale is None:
         found = METHODS[method](weight, limit)
         scale = _initial_scale(found, np.abs(bias).max(initial=0) / unit)
@@ -86,6 +86,11 @@ def quantize_weights(
     codes = np.clip(result.codes.astype(np.int64) + rounding, -limit, limit).astype(precision)
     over = accumulator_bound(codes, result.bias, zero_point, precision) >= 2**31
     return replace(result, codes=np.where(over[:, None], result.codes, codes))
+
+
+def limit_of(precision: str, bits: int) -> int:
+    """The largest code of a weight."""
+    return LIMIT_OF_4_BITS if bits == 4 else WEIGHT_LIMITS[precision]
 
 
 def accumulator_bound(

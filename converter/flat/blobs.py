@@ -9,6 +9,9 @@ import numpy as np
 from demitasse.converter.flat.format import ALIGN, LANES, round_up
 
 
+FOUR_BITS = 3  # the packing id of four-bit weights less that of whole ones
+
+
 @dataclass
 class Blobs:
     """A growing section of 64-byte aligned blobs; equal blobs are stored once."""
@@ -59,6 +62,14 @@ def packing_of(taps_inputs: int, outputs: int, groups: int) -> int:
     if taps_inputs == 1 and groups > 1:
         return 2
     return 1 if groups == 1 or outputs // groups >= LANES else 0
+
+
+def pack_halves(weight: np.ndarray) -> np.ndarray:
+    """Four bits of each of the flat weights, two in a byte, the first in the low half."""
+    assert np.abs(weight.astype(np.int16)).max(initial=0) <= 7
+    halves = np.zeros(round_up(weight.size, 2), np.uint8)
+    halves[: weight.size] = weight.astype(np.int8).view(np.uint8) & 15
+    return np.asarray(halves[::2] | halves[1::2] << 4, np.uint8)
 
 
 def pack(weight: np.ndarray, groups: int, packing: int) -> np.ndarray:

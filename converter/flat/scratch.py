@@ -44,7 +44,10 @@ def scratch_of(step: Step) -> int:
     patch = 2 * kernel[0] * kernel[1] * inputs
     width = (*y[2:], 1, 1)[1] * ((*y[2:], 1, 1)[0] if one else 1)
     tiles = max(PATCH_BYTES // patch // TILE_PIXELS, 1)
-    return round_up(patch * min(tiles * TILE_PIXELS, MOST_PIXELS, width), ALIGN)
+    patches = round_up(patch * min(tiles * TILE_PIXELS, MOST_PIXELS, width), ALIGN)
+    if "weight_bits" in step.node.weights:  # a block of eight outputs is unpacked
+        return patches + round_up(8 * kernel[0] * kernel[1] * inputs, ALIGN)
+    return patches
 
 
 def _recurrent(opcode: Opcode | int, channels: int) -> int:

@@ -18,7 +18,13 @@ from demitasse.quantizer.integer.base import (
     slope_of,
 )
 from demitasse.quantizer.requantize import wrap32
-from demitasse.quantizer.weights import ACCUMULATOR_UNITS, BLOCK, BLOCK_SHIFT, quantize_weights
+from demitasse.quantizer.weights import (
+    ACCUMULATOR_UNITS,
+    BLOCK,
+    BLOCK_SHIFT,
+    IntegerWeights,
+    quantize_weights,
+)
 
 Convolution = Conv2d | Deconv2d | InnerProduct
 Segment = tuple[int, int, int, int]  # tap row, tap column, first and past-last input channel
@@ -43,11 +49,25 @@ def build_depthwise(site: Site, factor: np.ndarray, offset: np.ndarray) -> Built
 def convolution_weights(site: Site, op: Convolution, weights: Arrays) -> dict[str, np.ndarray]:
     """The integer constants of a convolution with these float weights."""
     x, y = quantization(site.inputs[0]), quantization(site.output)
+    codes = convolution_rows(site, op, weights)
+    real = codes.scale.astype(np.float64) * (x.scale * ACCUMULATOR_UNITS[site.precision] / y.scale)
+    return {
+        "weight": restore_rows(op, codes.codes, weights["weight"].shape),
+        "bias": codes.bias,
+        **({"weight_bits": np.int32(4)} if site.plan.bits == 4 else {}),
+        **requantize_weights(real, slope_of(op.activation, weights)),
+        **clamp_weights(site.output, op.activation),
+    }
+
+
+def convolution_rows(site: Site, op: Convolution, weights: Arrays) -> IntegerWeights:
+    """The codes of these float weights, a row each output channel, and their scales."""
+    x = quantization(site.inputs[0])
     bias = _bias(site, weights, op.channels)
-    rows = _rows(op, np.asarray(weights["weight"]))
+    rows = float_rows(op, np.asarray(weights["weight"]))
     if not (np.isfinite(rows).all() and np.isfinite(bias).all()):
         raise WeightsError("weights are infinite or not a number", layer=site.node.name)
-    codes = quantize_weights(
+    return quantize_weights(
         rows,
         bias,
         x.scale,
@@ -58,13 +78,6 @@ def convolution_weights(site: Site, op: Convolution, weights: Arrays) -> dict[st
         bits=site.plan.bits,
         rounding=_rounding(site, op, weights["weight"].shape),
     )
-    real = codes.scale.astype(np.float64) * (x.scale * ACCUMULATOR_UNITS[site.precision] / y.scale)
-    return {
-        "weight": _unrows(op, codes.codes, weights["weight"].shape),
-        "bias": codes.bias,
-        **requantize_weights(real, slope_of(op.activation, weights)),
-        **clamp_weights(site.output, op.activation),
-    }
 
 
 def float_weights(node: Node, x: Tensor, y: Tensor) -> dict[str, np.ndarray]:
@@ -79,9 +92,9 @@ def float_weights(node: Node, x: Tensor, y: Tensor) -> dict[str, np.ndarray]:
     multiplier, left, right = (node.weights[k] for k in ("multiplier", "left", "right"))
     real = np.ldexp(multiplier.astype(np.float64), left - right - 31)
     scale = (real * quantization(y).scale / unit).astype(np.float32)
-    rows = _rows(op, node.weights["weight"]) * scale[:, None]
+    rows = float_rows(op, node.weights["weight"]) * scale[:, None]
     return {
-        "weight": _unrows(op, rows, node.weights["weight"].shape),
+        "weight": restore_rows(op, rows, node.weights["weight"].shape),
         "bias": (node.weights["bias"] * (unit * scale.astype(np.float64))).astype(np.float32),
     }
 
@@ -108,7 +121,7 @@ def _rounding(site: Site, op: Convolution, shape: tuple[int, ...]) -> np.ndarray
     given = site.plan.rounding
     if given is None:
         return None
-    return _rows(op, _sized(site, given, int(np.prod(shape)), "roundings").reshape(shape))
+    return float_rows(op, _sized(site, given, int(np.prod(shape)), "roundings").reshape(shape))
 
 
 def _sized(site: Site, values: np.ndarray, count: int, what: str) -> np.ndarray:
@@ -119,7 +132,7 @@ def _sized(site: Site, values: np.ndarray, count: int, what: str) -> np.ndarray:
     return values
 
 
-def _rows(op: Convolution, weight: np.ndarray) -> np.ndarray:
+def float_rows(op: Convolution, weight: np.ndarray) -> np.ndarray:
     """Caffe's weights as one row per output channel."""
     if isinstance(op, Deconv2d):  # (C, O / groups, kh, kw)
         grouped = weight.reshape(op.groups, -1, *weight.shape[1:])
@@ -127,8 +140,8 @@ def _rows(op: Convolution, weight: np.ndarray) -> np.ndarray:
     return weight.reshape(op.channels, -1)
 
 
-def _unrows(op: Convolution, rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The inverse of `_rows`."""
+def restore_rows(op: Convolution, rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The inverse of `float_rows`."""
     if isinstance(op, Deconv2d):
         inputs, outputs, kh, kw = shape
         grouped = rows.reshape(op.groups, outputs, inputs // op.groups, kh, kw)

@@ -164,11 +164,14 @@ static void make_conv(test *t, uint32_t dtype) {
   tensor(t, DMT_MAX_INPUTS, dtype, out, below(2) * 5);
   t->call.inputs = 1;
   t->param[8] = groups;
-  t->param[9] = packing;
-  t->param[11] = outputs * taps * dmt_item(dtype);
+  uint32_t halves = dtype == DMT_S8 && packing < 2 && below(4) == 0; /* weights of half a byte */
+  uint32_t bytes = outputs * taps * dmt_item(dtype);
+  bytes = halves ? (bytes + 1) / 2 : bytes;
+  t->param[9] = packing + (halves ? 3 : 0);
+  t->param[11] = bytes;
   t->param[13] = below(2);
   range(t, 14, dtype);
-  blob(t, outputs * taps, dtype);
+  blob(t, bytes / dmt_item(dtype), dtype);
   int floats = dtype == DMT_F32;
   channels(t, (floats ? 1 : 4) + t->param[13] * (floats ? 1 : 3), 1, groups * og, floats);
   t->call.param_size = 64;

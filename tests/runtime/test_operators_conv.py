@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -66,6 +66,7 @@ class Case:
     ig: int
     packing: int
     slopes: int
+    halves: bool = False  # weights of half a byte, int8 only
 
 
 @st.composite
@@ -124,6 +125,14 @@ def pack(weight: np.ndarray, case: Case) -> np.ndarray:
     packed = np.zeros(size, weight.dtype)
     packed[index.ravel()] = weight.ravel()
     return packed
+
+
+def in_halves(packed: np.ndarray) -> np.ndarray:
+    """FORMAT.md: weight e is half e % 2 of byte e / 2."""
+    found = bytearray(-(-packed.size // 2))
+    for e, weight in enumerate(packed.tolist()):
+        found[e // 2] |= (weight % 16) << 4 * (e % 2)
+    return np.frombuffer(bytes(found), np.uint8)
 
 
 def patch(x: np.ndarray, case: Case, n: int, oy: int, ox: int, g: int, outside: int):
@@ -199,7 +208,8 @@ def reference(case: Case, x, weight, chan: np.ndarray, zeros, low, high) -> np.n
 def record(case: Case, size: int, low, high) -> bytes:
     y, x = case.y, case.x
     geometry = (y.kernel, x.kernel, y.stride, x.stride, y.dilation, x.dilation, y.pad, x.pad)
-    return words(*geometry, case.groups, case.packing, 0, size, 0, case.slopes, low, high)
+    packing = case.packing + (3 if case.halves else 0)
+    return words(*geometry, case.groups, packing, 0, size, 0, case.slopes, low, high)
 
 
 def make(case: Case, dtype: type, seed: int, fill: str, factors: str, gap: int):
@@ -215,7 +225,7 @@ def make(case: Case, dtype: type, seed: int, fill: str, factors: str, gap: int):
         zeros, low, high = (0, 0), np.float32(-2), np.float32(3)
     else:
         x = integers(rng, dtype, shape, fill)
-        bound = 127 if dtype == np.int8 else 4095
+        bound = 7 if case.halves else 127 if dtype == np.int8 else 4095
         if factors == "exact":  # small sums, or the clamp would hide them
             bound = 1 if dtype == np.int8 else 20
         weight = rng.integers(-bound, bound + 1, kernel).astype(dtype)
@@ -230,6 +240,8 @@ def make(case: Case, dtype: type, seed: int, fill: str, factors: str, gap: int):
         if rng.random() < 0.3:
             low, high = low + 5, high - 60
     packed = pack(weight, case)
+    if case.halves:
+        packed = in_halves(packed)
     y = np.zeros((case.batch, outputs, case.y.out, case.x.out), dtype)
     call = Call(
         DECONV if case.transposed else CONV,
@@ -258,6 +270,33 @@ def test_any_geometry(library: ctypes.CDLL, dtype: str, transposed: bool) -> Non
         np.testing.assert_array_equal(call.run(library), expected)
 
     check()
+
+
+@pytest.mark.parametrize("transposed", [False, True], ids=["conv", "deconv"])
+def test_weights_of_half_a_byte(library: ctypes.CDLL, transposed: bool) -> None:
+    @settings(max_examples=150, deadline=None, derandomize=True)
+    @given(
+        cases(transposed).filter(lambda case: case.packing < 2),
+        st.integers(0, 2**32 - 1),
+        st.sampled_from(["random", "low", "high", "extremes"]),
+        st.sampled_from([0, 3]),
+    )
+    def check(case: Case, seed: int, fill: str, gap: int) -> None:
+        case = replace(case, halves=True)
+        call, expected = make(case, np.int8, seed, fill, "sane", gap)
+        np.testing.assert_array_equal(call.run(library), expected)
+        call.data = call.data[:-1]
+        call.param = call.param[:44] + words(len(call.data)) + call.param[48:]
+        assert call.check(library) == OPERATOR
+
+    check()
+
+
+@pytest.mark.parametrize("dtype", ["int16", "float32"])
+def test_only_int8_has_weights_of_half_a_byte(library: ctypes.CDLL, dtype: str) -> None:
+    call = good_call(dtype)
+    call.param = call.param[:36] + words(4) + call.param[40:]
+    assert call.check(library) == UNSUPPORTED
 
 
 @pytest.mark.parametrize("dtype", TYPES)
@@ -330,7 +369,7 @@ def test_check_refuses_shifts_records_and_tensors(library: ctypes.CDLL) -> None:
         setattr(call, name, getattr(call, name)[:-4])
         assert call.check(library) == OPERATOR, name
     call = good_call()
-    call.param = call.param[:36] + words(3) + call.param[40:]
+    call.param = call.param[:36] + words(5) + call.param[40:]
     assert call.check(library) == UNSUPPORTED
     call = good_call()
     call.inputs[0] = Tensor(call.inputs[0].values, order=(0, 1, 2, 3))

@@ -6,7 +6,7 @@ import struct
 
 import numpy as np
 
-from demitasse.converter.flat.blobs import Sections, pack, packing_of
+from demitasse.converter.flat.blobs import FOUR_BITS, Sections, pack, pack_halves, packing_of
 from demitasse.converter.flat.format import Opcode
 from demitasse.converter.flat.lower import Step
 from demitasse.converter.flat.parameters.base import (
@@ -27,6 +27,8 @@ def convolution(step: Step, sections: Sections) -> bytes:
     groups = getattr(op, "groups", 1)
     packing = packing_of(inputs, outputs, groups)
     packed = pack(weight, groups, packing)
+    if has_four_bits(step):
+        packing, packed = packing + FOUR_BITS, pack_halves(packed)
     arrays, slopes = _channel_arrays(step, weight)
     stride, dilation, pads = (
         getattr(op, "stride", (1, 1)),
@@ -41,6 +43,11 @@ def convolution(step: Step, sections: Sections) -> bytes:
         sections.arrays(arrays, outputs),
         slopes,
     ) + clamp_of(step)
+
+
+def has_four_bits(step: Step) -> bool:
+    """Whether the weights take four bits each."""
+    return int(weights_of(step).get("weight_bits", 8)) == 4
 
 
 def _taps_last(step: Step) -> np.ndarray:

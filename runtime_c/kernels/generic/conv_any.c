@@ -53,13 +53,15 @@ static float conv_any_sum_f32(const dmt_conv *c, const dmt_segment *s, uint32_t 
 static int32_t conv_any_sum_s8(const dmt_conv *c, const dmt_segment *s, uint32_t pixel, uint32_t o,
                                int32_t zero) {
   conv_any_weights find = conv_any_find(c, o);
-  const int8_t *w = (const int8_t *)c->weights + find.first, *in;
+  const int8_t *w = (const int8_t *)c->weights, *in;
   int32_t sum = c->channels[o];
   int32_t less = c->y.transposed ? zero : 0, outside = c->y.transposed ? 0 : zero;
   CONV_ANY_TAPS(c, s, pixel, o, {
     for (uint32_t i = 0; i < c->ig; i++) {
       int32_t value = in != NULL ? in[i] - less : outside;
-      sum = dmt_wrap_add(sum, value * w[(tap + i) * find.step]);
+      size_t index = find.first + (tap + i) * find.step;
+      int32_t weight = c->halves ? dmt_half(c->weights, index) : w[index];
+      sum = dmt_wrap_add(sum, value * weight);
     }
   })
   return sum;

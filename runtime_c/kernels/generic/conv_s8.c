@@ -1,9 +1,9 @@
-/* Convolution and deconvolution, int8, packing 1: from patches, two taps at a time. */
+/* Convolution and deconvolution, int8, packing 1: from patches, two taps at a time. Weights of half
+ * a byte are unpacked behind the patches, a block of eight outputs at a time. */
 #include "dmt_patch.h"
 
 DMT_INLINE void conv_s8_tile(const uint32_t P, const uint32_t B, const dmt_strip *s, uint32_t pixel,
                              uint32_t block) {
-  const dmt_conv *c = &s->job->conv;
   dmt_i8 acc[4][4], bias[4], out[16];
   dmt_biases(s, block, B, bias);
   for (uint32_t p = 0; p < P; p++) {
@@ -13,7 +13,7 @@ DMT_INLINE void conv_s8_tile(const uint32_t P, const uint32_t B, const dmt_strip
   }
   const int16_t *x0 = (const int16_t *)s->x + (ptrdiff_t)pixel * s->x_pixel;
   const int8_t *w0 =
-      (const int8_t *)c->weights + s->w_first + (s->group * c->blocks + block) * s->w_block;
+      (const int8_t *)s->weights + s->w_first + (block - s->first_block) * s->w_block;
   const ptrdiff_t x_pixel = s->x_pixel;
   const size_t w_block = s->w_block, run = s->run;
   for (uint32_t row = 0; row < s->rows; row++) {
@@ -64,6 +64,33 @@ static void conv_s8_patch(const dmt_conv *c, const dmt_segment *s, uint32_t grou
   }
 }
 
+static size_t conv_s8_block_bytes(const dmt_conv *c) {
+  return c->halves ? (8 * dmt_taps(c) + DMT_ALIGN - 1) / DMT_ALIGN * DMT_ALIGN : 0;
+}
+
+/* Bytes of a task's patches and weights. */
+static uint64_t conv_s8_bytes(const dmt_conv *c) {
+  return dmt_patch_bytes(c) + conv_s8_block_bytes(c);
+}
+
+static void conv_s8_unpack(const uint8_t *from, size_t bytes, int8_t *to) {
+  for (size_t i = 0; i < bytes; i++) {
+    to[2 * i] = (int8_t)(((from[i] & 15) ^ 8) - 8);
+    to[2 * i + 1] = (int8_t)((from[i] >> 4 ^ 8) - 8);
+  }
+}
+
+static void conv_s8_unpacked_strip(dmt_strip *strip, dmt_range blocks, int8_t *weights) {
+  const uint8_t *packed = strip->weights;
+  size_t bytes = strip->w_block / 2;
+  strip->weights = (const uint8_t *)weights;
+  for (uint32_t block = blocks.begin; block < blocks.end; block++) {
+    conv_s8_unpack(packed + block * bytes, bytes, weights);
+    strip->first_block = block;
+    conv_s8_strip(strip, block, block + 1);
+  }
+}
+
 static void conv_s8_segment(const dmt_conv_job *job, const dmt_segment *segment, dmt_range blocks,
                             void *scratch) {
   const dmt_conv *c = &job->conv;
@@ -84,7 +111,12 @@ static void conv_s8_segment(const dmt_conv_job *job, const dmt_segment *segment,
       strip.run = (uint32_t)dmt_taps(c);
       strip.x_pixel = (ptrdiff_t)strip.run;
     }
-    conv_s8_strip(&strip, part.begin, part.end);
+    if (c->halves) {
+      strip.weights = c->weights + (size_t)g * c->blocks * (strip.w_block / 2);
+      conv_s8_unpacked_strip(&strip, part, (int8_t *)scratch + dmt_patch_bytes(c));
+    } else {
+      conv_s8_strip(&strip, part.begin, part.end);
+    }
   }
 }
 
@@ -92,7 +124,7 @@ static dmt_status conv_s8_open(const dmt_call *call, int transposed, dmt_conv *c
   dmt_status status = dmt_conv_lanes(call, transposed, c);
   if (status == DMT_OK) {
     dmt_conv_flatten(c);
-    status = dmt_patch_bytes(c) > DMT_PATCH_MOST ? DMT_E_UNSUPPORTED : DMT_OK;
+    status = conv_s8_bytes(c) > DMT_PATCH_MOST ? DMT_E_UNSUPPORTED : DMT_OK;
   }
   return status;
 }
@@ -101,7 +133,7 @@ static void conv_s8_any(const dmt_call *call, int transposed) {
   dmt_conv_job job = {.call = call, .segment = conv_s8_segment, .clipped = (uint32_t)transposed};
   conv_s8_open(call, transposed, &job.conv);
   job.most = dmt_patch_pixels(&job.conv);
-  job.scratch = (uint32_t)dmt_patch_bytes(&job.conv);
+  job.scratch = (uint32_t)conv_s8_bytes(&job.conv);
   dmt_conv_go(&job, job.conv.groups * job.conv.blocks);
 }
 
@@ -118,13 +150,13 @@ static dmt_status deconv_s8_check(const dmt_call *call) {
 static uint32_t conv_s8_scratch(const dmt_call *call) {
   dmt_conv c;
   conv_s8_open(call, 0, &c);
-  return (uint32_t)dmt_patch_bytes(&c);
+  return (uint32_t)conv_s8_bytes(&c);
 }
 
 static uint32_t deconv_s8_scratch(const dmt_call *call) {
   dmt_conv c;
   conv_s8_open(call, 1, &c);
-  return (uint32_t)dmt_patch_bytes(&c);
+  return (uint32_t)conv_s8_bytes(&c);
 }
 
 static void conv_s8_run(const dmt_call *call) { conv_s8_any(call, 0); }

@@ -13,6 +13,9 @@
 
 enum { DMT_PACKING_PLAIN, DMT_PACKING_LANES, DMT_PACKING_DEPTHWISE };
 
+/* The first two again, in four bits a weight. */
+enum { DMT_PACKING_PLAIN_4 = 3, DMT_PACKING_LANES_4 };
+
 typedef struct {
   int32_t kernel, stride, dilation, pad, in, out, transposed;
 } dmt_axis;
@@ -27,6 +30,7 @@ typedef struct {
   dmt_grid in, out;
   uint32_t groups, og, ig, blocks; /* channels in a group, and groups of eight outputs */
   uint32_t packing, slopes;
+  uint32_t halves; /* whether a weight takes half a byte; packing is then that of whole ones */
   const uint8_t *weights;
   const int32_t *channels;
 } dmt_conv;
@@ -47,7 +51,14 @@ static inline uint64_t dmt_weights_size(const dmt_conv *c, uint32_t item) {
                                                            : 8 * c->blocks;
   uint64_t groups = c->packing == DMT_PACKING_DEPTHWISE ? 1 : c->groups;
   uint64_t taps = dmt_times((uint32_t)c->y.kernel, (uint32_t)c->x.kernel);
-  return dmt_times(dmt_times(dmt_times(outputs * item, groups), taps), c->ig);
+  uint64_t bytes = dmt_times(dmt_times(dmt_times(outputs * item, groups), taps), c->ig);
+  return c->halves ? bytes / 2 + bytes % 2 : bytes;
+}
+
+/* Weight `index` of those that take half a byte. */
+static inline int32_t dmt_half(const uint8_t *weights, size_t index) {
+  uint32_t half = (uint32_t)weights[index / 2] >> index % 2 * 4 & 15u;
+  return (int32_t)(half ^ 8u) - 8;
 }
 
 /* Products of one output. */
@@ -87,9 +98,11 @@ static inline dmt_status dmt_conv_read(const dmt_call *call, int transposed, dmt
   c->og = c->out.c / c->groups;
   c->ig = c->in.c / c->groups;
   c->blocks = (c->og + 7) / 8;
-  if (c->packing > DMT_PACKING_DEPTHWISE) {
+  c->halves = c->packing >= DMT_PACKING_PLAIN_4;
+  if (c->packing > DMT_PACKING_LANES_4 || (c->halves && call->dtype != DMT_S8)) {
     return DMT_E_UNSUPPORTED;
   }
+  c->packing -= c->halves ? DMT_PACKING_PLAIN_4 : 0;
   uint32_t weights = dmt_word(call, 40), size = dmt_word(call, 44), chan = dmt_word(call, 48);
   uint32_t outputs = c->out.c, arrays = call->dtype == DMT_F32 ? 1 : 4;
   if ((c->packing == DMT_PACKING_DEPTHWISE && c->ig != 1) ||
@@ -290,6 +303,8 @@ typedef struct {
   uint8_t *y;
   uint32_t count, group, rows, cols, run;
   ptrdiff_t x_row, x_col, x_pixel;
+  const uint8_t *weights; /* of the group's block `first_block` */
+  uint32_t first_block;
   size_t w_first, w_row, w_col, w_block; /* in elements */
   size_t y_pixel;
 } dmt_strip;
@@ -308,6 +323,7 @@ static inline dmt_strip dmt_strip_open(const dmt_conv_job *job, const dmt_segmen
   strip.w_row = (size_t)s->rows.every * row;
   strip.w_col = (size_t)s->cols.every * tap;
   strip.w_block = (size_t)c->y.kernel * row;
+  strip.weights = c->weights + (size_t)group * c->blocks * strip.w_block;
   return strip;
 }
 

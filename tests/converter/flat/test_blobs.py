@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from demitasse.converter.flat.blobs import Sections, pack, packing_of
+from demitasse.converter.flat.blobs import Sections, pack, pack_halves, packing_of
 
 
 def index(
@@ -41,6 +41,11 @@ def test_every_weight_stands_where_the_format_says(shape, groups: int, packing: 
     for o, kh, kw, i in np.ndindex(*shape):
         expected[index(packing, o, i, kh, kw, shape, groups)] = weight[o, kh, kw, i]
     np.testing.assert_array_equal(packed, expected)
+
+
+def test_halves_of_bytes() -> None:
+    assert pack_halves(np.array([1, -1, 7, -7, 3], np.int8)).tolist() == [0xF1, 0x97, 0x03]
+    assert pack_halves(np.zeros(0, np.int8)).tolist() == []
 
 
 def test_packing_is_chosen_by_shape() -> None:
