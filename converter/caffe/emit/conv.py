@@ -19,8 +19,20 @@ def deconv2d(step: Step, op: Deconv2d) -> None:
     _windowed(step, op, "Deconvolution")
 
 
+def _hangs_over(step: Step, op: Conv2d | Deconv2d) -> bool:
+    """Whether more padding at the end is only what a window that is too large hangs over there:
+    Caffe has one place for it all the same."""
+    axes = zip(step.shape[2:], op.kernel, op.stride, op.dilation, strict=True)
+    for axis, (size, kernel, stride, dilation) in enumerate(axes):
+        before, after = op.pads[axis], op.pads[axis + 2]
+        excess = dilation * (kernel - 1) + 1 - 2 * before - size
+        if after != before and (after - before != excess or excess >= stride):
+            return False
+    return isinstance(op, Conv2d)
+
+
 def _windowed(step: Step, op: Conv2d | Deconv2d, kind: str) -> None:
-    if op.pads[:2] != op.pads[2:]:
+    if op.pads[:2] != op.pads[2:] and not _hangs_over(step, op):
         raise UnsupportedError(f"pads {op.pads} differ on two sides, which Caffe does not know")
     fields: dict[str, Value] = {"num_output": op.channels}
     if "bias" not in step.weights:
