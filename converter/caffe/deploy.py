@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from demitasse.converter.caffe.params import Params
 from demitasse.converter.caffe.problems import Problems
+from demitasse.converter.caffe.text import Field
 from demitasse.converter.caffe.upgrade import Layer
 from demitasse.converter.graph import Shape
 from demitasse.errors import ParseError, ShapeError
@@ -116,6 +117,17 @@ def sources(layer: Layer) -> list[Source]:
         Source(top, shapes[i] if shapes else None, layer.type != "Input", crop)
         for i, top in enumerate(layer.tops)
     ]
+
+
+def unknown_fields(layer: Layer) -> list[tuple[str, Field]]:
+    """(path, field) of what an Input layer has that nobody reads."""
+    if layer.type != "Input":
+        return []
+    known = Params("", layer.message)
+    known.ignore("name", "type", "top", "phase", "include", "exclude", "transform_param")
+    for shape in known.part("input_param").parts("shape"):
+        shape.ignore("dim")
+    return [(path.removeprefix("."), field) for path, field in known.unread()]
 
 
 def _shapes(layer: Layer) -> list[Shape | None]:

@@ -75,4 +75,4 @@ def _gain(op: Conv2d | Deconv2d | InnerProduct, weights: Arrays) -> float:
 
 
 def _rms(array: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(np.square(array, dtype=np.float64)))) if array.size else 0.0
+    return sqrt(float(np.vdot(array, array)) / array.size) if array.size else 0.0

@@ -68,6 +68,9 @@ def wire(layers: Sequence[Layer], problems: Problems) -> Wiring:
     for layer in layers:
         with problems.collect(layer.name, layer.line):
             _connect(wiring, layer, names, layer in constants)
+            for path, field in deploy.unknown_fields(layer):
+                message = f"unknown field {path} is ignored"
+                problems.remark(message, line=field.line, layer=layer.name, kind=layer.type)
         for blob in layer.tops:  # after an error: its readers are not to blame
             if not deploy.is_sink(layer):
                 wiring.current.setdefault(blob, Value(blob, layer.name))

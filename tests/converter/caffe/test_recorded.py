@@ -60,7 +60,7 @@ SAID = {
     "conv_kernel_both": ":1: layer 'a': has both kernel_size and kernel_h/kernel_w; give only one",
     "group_indivisible": ":1: layer 'a': 4 input channels and num_output 3 must be multiples",
     "pool_global_with_kernel": ":1: layer 'a': global_pooling takes the input's size, a kernel is",
-    "conv_too_big": ":1: layer 'a': the kernel (20, dilation 1) is larger than the padded input (9)",
+    "conv_too_big": ":1: layer 'a': the kernel (20, dilation 1) is larger than the padded input",
 }
 READ_ALL_THE_SAME = {"unknown_layer_type", "unknown_field"}
 
