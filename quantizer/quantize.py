@@ -6,15 +6,15 @@ integers unless only float32 operators read them; an output is whatever its prod
 keep their names, classes and fields, except
 
     Relu, Clip, PRelu, Power(power=1, shift=0)              -> Rescale
-    Elu, Sigmoid, Tanh, Abs, Power                          -> Lookup
+    Power and the other functions of one variable           -> Lookup
     BatchNorm, Scale, Bias: constants along axis 1, rank
-    2 or 4; in int16 also Power(power=1)                    -> Conv2d, depthwise 1x1 (on rank 2 too)
+    2 or 4; in int16 also Power(power=1) and HardSigmoid    -> Conv2d, depthwise 1x1 (on rank 2 too)
     Eltwise "prod" of more than two                         -> a chain of pairs
     Softmax and whatever has no integer form                -> itself, in float32
 
-Max pooling, Unpool, Resize, Concat, Slice, Reshape, Flatten, Permute, Crop and Identity move codes:
-their inputs and outputs share one quantization (a Rescale stands before a Concat where one
-differs). PoolMask reads codes where there are codes; masks are float32. New tensors have names
+Max pooling, Unpool, Resize, Concat, Slice, Reshape, Flatten, Expand, Permute, Reverse, Crop and
+Identity move codes: their inputs and outputs share one quantization (a Rescale stands before a
+Concat where one differs). PoolMask reads codes where there are codes; masks are float32. New tensors have names
 that start with "%". Constants of integer nodes, in `Node.weights`:
 
     Conv2d, InnerProduct, Deconv2d
@@ -45,8 +45,10 @@ that start with "%". Constants of integer nodes, in `Node.weights`:
         table       int16 (3 * 2**(bits - 2) + 1,)
         multiplier, left, right                              int32, (1,) or (C,)
         bits, low, high                                      int32 scalars; eps a uint32
-    Concat, Slice, Reshape, Flatten, Permute, Crop, Identity, Quantize, Dequantize, Resize,
-    PoolMask, Unpool                                         nothing
+    Reduce
+        multiplier, left, right, low, high                   int32 scalars
+    Concat, Slice, Reshape, Flatten, Expand, Permute, Reverse, Crop, Identity, Quantize,
+    Dequantize, Resize, PoolMask, Unpool                     nothing
     float32 nodes   what they had
 """
 
@@ -104,10 +106,14 @@ def quantize(graph: Graph, table: ScaleTable) -> Graph:
 def plan_of(graph: Graph, table: ScaleTable) -> dict[str, str]:
     """The table's layers by node; DataError names one that the network lacks.
 
-    A layer that was folded into another stands for it.
+    A layer that was folded into another stands for it; one that became several nodes for all.
     """
     nodes = find_nodes(graph, table.layers, "a precision")
-    return {nodes[name]: precision for name, precision in table.layers.items()}
+    plan: dict[str, str] = {}
+    for name, precision in table.layers.items():
+        whole = [node.name for node in graph.nodes if name in node.origin]
+        plan.update(dict.fromkeys(whole or [nodes[name]], precision))
+    return plan
 
 
 def _readers(graph: Graph, precision: str, plan: Plan) -> dict[str, set[str]]:

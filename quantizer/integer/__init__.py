@@ -45,6 +45,7 @@ from demitasse.converter.ops import (
     Unpool,
 )
 from demitasse.quantizer.integer.activation import (
+    build_hard_sigmoid,
     build_lookup,
     build_power,
     build_rectifier,
@@ -79,7 +80,8 @@ BUILDERS: dict[type, Callable[[Site], Built | None]] = {
     Sigmoid: build_lookup,
     Tanh: build_lookup,
     **dict.fromkeys((Abs, Exp, Log, Bnll, Threshold), build_lookup),
-    **dict.fromkeys((Swish, Mish, HardSwish, HardSigmoid), build_lookup),
+    **dict.fromkeys((Swish, Mish, HardSwish), build_lookup),
+    HardSigmoid: build_hard_sigmoid,
     Power: build_power,
     BatchNorm: build_affine,
     Scale: build_affine,

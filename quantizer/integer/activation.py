@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from demitasse.converter.ops import Clip, Lookup, Power, PRelu, Relu, Rescale, Unary
+from demitasse.converter.ops import Clip, HardSigmoid, Lookup, Power, PRelu, Relu, Rescale, Unary
 from demitasse.quantizer.integer.base import (
     Built,
     Call,
@@ -50,6 +50,16 @@ def build_power(site: Site) -> Built | None:
     is_image = len(site.output.shape) in (2, 4)
     if op.power == 1.0 and site.precision == "int16" and is_image:
         return build_depthwise(site, np.float32(op.scale), np.float32(op.shift))
+    return build_lookup(site)
+
+
+def build_hard_sigmoid(site: Site) -> Built | None:
+    """A table, or in int16, which would miss the bends, the line and its ends."""
+    op = site.node.op
+    assert isinstance(op, HardSigmoid)
+    if site.precision == "int16" and len(site.output.shape) in (2, 4):
+        line = np.float32(op.alpha), np.float32(op.beta)
+        return build_depthwise(site, *line, Clip(0.0, 1.0))
     return build_lookup(site)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from demitasse.converter.graph import Arrays, Node, Tensor
-from demitasse.converter.ops import Conv2d, Deconv2d, InnerProduct
+from demitasse.converter.ops import Activation, Conv2d, Deconv2d, InnerProduct
 from demitasse.errors import WeightsError
 from demitasse.quantizer.integer.base import (
     Built,
@@ -37,11 +37,13 @@ def build_convolution(site: Site) -> Built:
     return site.become(op, convolution_weights(site, op, site.node.weights))
 
 
-def build_depthwise(site: Site, factor: np.ndarray, offset: np.ndarray) -> Built:
+def build_depthwise(
+    site: Site, factor: np.ndarray, offset: np.ndarray, activation: Activation | None = None
+) -> Built:
     """factor[c] * x + offset[c] along axis 1 as a depthwise 1x1 convolution."""
     channels = site.inputs[0].shape[1]
     factor, offset = (np.broadcast_to(np.ravel(v), channels) for v in (factor, offset))
-    op = Conv2d(channels=channels, kernel=(1, 1), groups=channels)
+    op = Conv2d(channels=channels, kernel=(1, 1), groups=channels, activation=activation)
     weights = {"weight": factor.reshape(-1, 1, 1, 1), "bias": offset}
     return site.become(op, convolution_weights(site, op, weights))
 

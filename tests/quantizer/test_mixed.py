@@ -38,6 +38,14 @@ def mixed(layers: Mapping[str, str], precision: str = "int8") -> Graph:
     return quantize(GRAPH, replace(calibrated(GRAPH, FEED, precision), layers=layers))
 
 
+def test_a_layer_of_many_nodes_is_computed_as_the_table_says() -> None:
+    nodes = tuple(replace(node, origin=("whole",)) for node in GRAPH.nodes[:2])
+    graph = replace(GRAPH, nodes=(*nodes, *GRAPH.nodes[2:]))
+    integer = quantize(graph, replace(calibrated(GRAPH, FEED, "int8"), layers={"whole": "int16"}))
+    dtypes = [integer.tensors[name].dtype for name in CONVOLUTIONS]
+    assert dtypes == ["int16", "int16", "int8"]
+
+
 def decibels(integer: Graph) -> float:
     (key,) = GRAPH.output_keys()
     stored = run_integer(integer, FEED)[key]

@@ -12,7 +12,7 @@ from demitasse.converter.graph import Graph, Node
 from demitasse.errors import DataError, DemitasseError, WeightsError
 from demitasse.quantizer.integer import BUILDERS
 from demitasse.quantizer.quantize import quantize
-from demitasse.quantizer.reference import run_integer
+from demitasse.quantizer.reference import run_integer, store, to_real
 
 PRECISIONS = ("int8", "int16")
 LEAST = {"int8": 29.0, "int16": 60.0}  # dB for one operator on well-behaved data
@@ -73,6 +73,18 @@ ALL: dict[str, Graph] = {
     "sigmoid": single(ops.Sigmoid()),
     "tanh": single(ops.Tanh()),
     "abs": single(ops.Abs()),
+    "exp": single(ops.Exp(2, 0.5, -1)),
+    "log": single(ops.Log(10, 0.1, 2)),
+    "bnll": single(ops.Bnll()),
+    "swish": single(ops.Swish(1.5)),
+    "mish": single(ops.Mish()),
+    "hard swish": single(ops.HardSwish()),
+    "hard sigmoid": single(ops.HardSigmoid()),
+    "sum over rows": single(ops.Reduce("sum", 2)),
+    "sum of sizes": single(ops.Reduce("asum", 3, -0.5)),
+    "sum of squares": single(ops.Reduce("sumsq", 1)),
+    "mean over rows": single(ops.Reduce("mean", 2)),
+    "reverse": single(ops.Reverse(1)),
     "factor": single(ops.Power(1, -0.4, 0)),
     "affine": single(ops.Power(1, 0.4, 3)),
     "affine, rank 3": single(ops.Power(1, 0.4, 3), (1, 4, 5)),
@@ -104,6 +116,7 @@ ALL: dict[str, Graph] = {
     "permute": single(ops.Permute((0, 2, 3, 1))),
 }
 IN_FLOAT = {"batch norm, rank 3", "scale of rows", "mvn", "softmax"}
+IN_FLOAT_FOR = {"int8": IN_FLOAT, "int16": IN_FLOAT | {"sum of squares"}}
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -115,7 +128,7 @@ def test_every_operator_stays_close_to_float(name: str, precision: str) -> None:
     (output,) = graph.outputs
     assert sqnr(real[output], found[output]) > LEAST[precision]
     is_float = integer.tensors[output].dtype == "float32"
-    assert is_float == (name in IN_FLOAT)
+    assert is_float == (name in IN_FLOAT_FOR[precision])
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -128,8 +141,18 @@ def test_symmetric_tables_keep_every_zero_point_at_zero(name: str) -> None:
     assert sqnr(real[output], found[output]) > 23
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_threshold_is_exact_for_every_code(precision: str) -> None:
+    graph = single(ops.Threshold(0.5))
+    x = draw(*SHAPE)
+    integer, _, found = both(graph, {graph.inputs[0]: x}, precision)
+    tensor = integer.tensors[graph.inputs[0]]
+    expected = to_real(tensor, store(tensor, x)) > np.float32(0.5)
+    np.testing.assert_allclose(found[graph.outputs[0]], expected, atol=0.004)
+
+
 def test_every_builder_is_tested() -> None:
-    tested = {type(node.op) for graph in ALL.values() for node in graph.nodes}
+    tested = {type(node.op) for graph in ALL.values() for node in graph.nodes} | {ops.Threshold}
     assert set(BUILDERS) <= tested
 
 
