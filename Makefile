@@ -119,7 +119,7 @@ test test-all: $(VENV)/.dev lib host
 fuzz: $(VENV)/.dev
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest -n 2 tests/fuzz
 
-PYTHON_FILES := setup.py demitasse converter protos quantizer runtime_c tools examples tests
+PYTHON_FILES := setup.py demitasse converter firmware protos quantizer runtime_c tools examples tests
 C_FILES = $(shell find runtime_c -name '*.[ch]')
 
 lint: $(VENV)/.dev

@@ -18,6 +18,7 @@ from setuptools.command.build_ext import build_ext
 
 PARTS = {
     "demitasse.converter": "converter",
+    "demitasse.firmware": "firmware",
     "demitasse.protos": "protos",
     "demitasse.quantizer": "quantizer",
     "demitasse.runtime": "runtime_c/python",
@@ -100,6 +101,9 @@ setup(
             "*.md",
             "*.txt",
             *(f"{folder}/**/*.[ch]" for folder in ("include", "src", "kernels", "programs")),
+            "bare/**/*",
+            "cmake/*.in",
+            "packed/*",
             "toolchains/*.cmake",
         ],
     },

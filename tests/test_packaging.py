@@ -14,6 +14,7 @@ LIBRARY = "demitasse/runtime/libdemitasse_host.so"
 FOLDERS = {
     "demitasse": "demitasse",
     "converter": "demitasse/converter",
+    "firmware": "demitasse/firmware",
     "protos": "demitasse/protos",
     "quantizer": "demitasse/quantizer",
     "runtime_c/python": "demitasse/runtime",

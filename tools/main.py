@@ -40,6 +40,8 @@ COMMANDS = {
     "eval": "net.demi --data DATA --labels LABELS",
     "compare": "net.demi prototxt caffemodel --data DATA",
     "bench": "net.demi",
+    "embed": "net.demi -o DIR",
+    "pack": "net.demi [more.demi] --target TARGET -o DIR",
 }
 EPILOG = """\
 the usual way:

@@ -5,3 +5,4 @@ set(CMAKE_C_COMPILER arm-linux-gnueabihf-gcc)
 set(CMAKE_C_FLAGS_INIT "-mcpu=cortex-a17 -mfpu=neon-vfpv4 -mfloat-abi=hard -Werror")
 set(CMAKE_EXE_LINKER_FLAGS_INIT "-static")
 set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
+set(DMT_THREADS 4) # what `demitasse embed` and `pack` size the arena for

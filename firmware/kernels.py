@@ -1,0 +1,90 @@
+"""Which kernels a model uses, and the memory it needs with them: asked of the runtime itself."""
+
+from __future__ import annotations
+
+import ctypes as c
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from demitasse.converter.flat import ModelFile
+from demitasse.converter.flat.format import opcode_name
+from demitasse.errors import ModelFileError, UnsupportedError
+from demitasse.firmware.target import RUNTIME
+from demitasse.runtime import library as lib
+
+GENERIC = RUNTIME / "kernels" / "generic"
+_MODEL_BYTES = 256  # dmt_model fits into DMT_CONTEXT_SIZE
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """Kernels (names of their descriptors, in the order of the table) and bytes of memory."""
+
+    kernels: tuple[str, ...]
+    persistent: int
+    arena: int
+
+
+def needs_of(data: bytes, model: ModelFile, path: Path, threads: int) -> Needs:
+    """What the portable kernels take for a model.
+
+    Raises UnsupportedError naming the layer that none of them computes, ModelFileError for a model
+    that is not sound.
+    """
+    runtime = lib.load()
+    size = len(data)
+    held = np.zeros(size + lib.ALIGN, np.uint8)
+    start = -held.ctypes.data % lib.ALIGN
+    held[start : start + size] = np.frombuffer(data, np.uint8)
+    at = held.ctypes.data + start
+    table = c.addressof(c.c_void_p.in_dll(runtime, "dmt_generic"))
+    config, where = lib.Config(table, threads, None, None, None), lib.Where()
+    opened = (c.c_uint64 * (_MODEL_BYTES // 8))()
+    chosen = (c.c_uint16 * max(len(model.operators), 1))()
+    arena = c.c_uint64()
+    status = runtime.dmt_open(c.c_void_p(at), c.c_size_t(size), opened, c.byref(where))
+    if status == lib.OK:
+        status = runtime.dmt_select(c.byref(config), opened, chosen, c.byref(arena), c.byref(where))
+    if status == lib.E_UNSUPPORTED:
+        raise _unsupported(model, where.index, path)
+    sizes = lib.Sizes()
+    if status == lib.OK:
+        status = runtime.dmt_sizes(config, at, size, c.byref(sizes))
+    if status != lib.OK:
+        reason = runtime.dmt_strerror(status).decode()
+        raise ModelFileError(reason, file=path, remedy="compile the model again")
+    order = kernel_order()
+    used = sorted({chosen[i] for i in range(len(model.operators))})
+    return Needs(tuple(order[i] for i in used), sizes.persistent, sizes.arena)
+
+
+def _unsupported(model: ModelFile, index: int, path: Path) -> UnsupportedError:
+    operator = model.operators[index]
+    return UnsupportedError(
+        f"the device has no kernel for {opcode_name(operator.opcode)} in {operator.dtype}",
+        file=path,
+        layer=operator.name or str(index),
+        remedy="compile the model again with this version, or end it before that layer (--outputs)",
+    )
+
+
+def kernel_order() -> list[str]:
+    """All descriptors, in the order of the table `dmt_generic`."""
+    text = (GENERIC / "dmt_operators.h").read_text()
+    return re.findall(r"\bX\((dmt_op_\w+)\)", text)
+
+
+def kernel_files() -> dict[str, Path]:
+    """The source file of every descriptor."""
+    found = {}
+    names = kernel_order()
+    for path in sorted(GENERIC.glob("*.c")):
+        text = path.read_text()
+        made = re.findall(r"const dmt_operator (?:DMT_KERNEL\()?(dmt_op_\w+)(##type)?", text)
+        for stem, pasted in made:
+            ends = ("f32", "s8", "s16") if pasted else ("",)
+            found.update({stem + end: path for end in ends if stem + end in names})
+    return found

@@ -1,0 +1,30 @@
+/* The program on the bare machine: every model's sample, and what its outputs should give. */
+#include "bare.h"
+#include "dmt_packed.h"
+
+static void print_hex(uint32_t value) {
+  char text[9];
+  for (int i = 0; i < 8; i++) {
+    text[i] = "0123456789abcdef"[value >> (28 - 4 * i) & 15];
+  }
+  text[8] = 0;
+  bare_print(text);
+}
+
+int main(void) {
+  int failed = 0;
+  for (uint32_t i = 0; i < dmt_packed_count; i++) {
+    const dmt_packed *packed = &dmt_packed_models[i];
+    uint32_t crc;
+    dmt_status status = dmt_packed_test(packed, &crc);
+    int good = status == DMT_OK && crc == packed->crc;
+    bare_print(packed->name);
+    bare_print(": status ");
+    print_hex((uint32_t)status);
+    bare_print(", output CRC ");
+    print_hex(crc);
+    bare_print(good ? ", as expected\n" : ", WRONG\n");
+    failed |= !good;
+  }
+  return failed;
+}
