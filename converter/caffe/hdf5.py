@@ -63,7 +63,8 @@ def _visit(found: dict[str, dict[int, np.ndarray]], name: str, item: object, pat
         raise WeightsError(
             f"blob {index} of shape {item.shape} is larger than the file", file=path, layer=layer
         )
-    found.setdefault(layer, {})[int(index)] = item[()].astype(np.float32, copy=False)
+    with np.errstate(over="ignore"):  # of doubles: infinite, as in Caffe
+        found.setdefault(layer, {})[int(index)] = item[()].astype(np.float32, copy=False)
 
 
 def write_hdf5(path: Path, layers: Iterable[WeightLayer]) -> None:

@@ -267,7 +267,8 @@ def _shaped(values: np.ndarray, dims: tuple[int, ...]) -> np.ndarray:
         raise WeightsError(
             f"has shape {dims}, which is {prod(dims)} numbers, but holds {values.size}"
         )
-    return values.astype(np.float32, copy=False).reshape(dims)
+    with np.errstate(over="ignore"):  # of doubles: infinite, as in Caffe
+        return values.astype(np.float32, copy=False).reshape(dims)
 
 
 def _numbers(fields: Fields, part: Part, dtype: str) -> np.ndarray:

@@ -55,9 +55,9 @@ def _ratios(params: Params) -> tuple[float, ...]:
     flip = params.boolean("flip", True)
     ratios = [1.0]
     for ratio in params.reals("aspect_ratio"):
+        if not 1e-6 < ratio < 1e6:
+            raise ParseError(f"aspect_ratio {ratio:g} must be positive, and not extreme")
         ratio = float(np.float32(ratio))
-        if ratio <= 0:
-            raise ParseError(f"aspect_ratio {ratio} must be positive")
         if all(abs(ratio - other) >= SAME for other in ratios):
             ratios += [ratio, float(np.float32(1 / ratio))] if flip else [ratio]
     return tuple(ratio for ratio in ratios if abs(ratio - 1) >= SAME)
