@@ -175,7 +175,12 @@ def _place_inputs(
         root = view.buffer
         if root in placed or root in graph.inputs or not _alike(graph, root, output):
             continue
-        if view.spans_buffer() and view.same_place(replace(region, buffer=root, offset=0)):
+        whole = prod(view.shape) == prod(views[root].shape)
+        if (
+            whole
+            and view.spans_buffer()
+            and view.same_place(replace(region, buffer=root, offset=0))
+        ):
             placed[root] = replace(region, shape=views[root].shape, strides=views[root].strides)
         elif name == root:
             placed[root] = region

@@ -108,6 +108,16 @@ def test_flattened_heads_joined_along_axis_one() -> None:
     assert Opcode.COPY not in opcodes(run(b))
 
 
+@pytest.mark.parametrize("shape", [(1, 6), (1, 2, 6, 3)])
+def test_joining_the_first_part_of_a_tensor_leaves_the_others_where_they_are(shape) -> None:
+    b = Builder()
+    axis = len(shape) - 1 if len(shape) == 2 else 2
+    x = b.add(Relu(), b.input("data", *shape))
+    first = b.add(Slice(2, axis), x, outputs=2)
+    b.add(Relu(), b.add(Concat(axis), first, b.add(Relu(), f"{first}.1"), x))
+    run(b)
+
+
 def test_what_is_expanded_is_read_where_it_stands() -> None:
     b = Builder()
     x, gate = b.input("data", 1, 3, 5, 6), b.input("gate", 1, 3)
