@@ -58,6 +58,7 @@ def survives(call: Callable[[], object], size: int) -> None:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DemitasseWarning)
+        warnings.simplefilter("error", RuntimeWarning)  # NumPy's own are no answer either
         limits = bounded(PATIENCE * (1 + size / 1e6), ROOM + ROOM_PER_BYTE * size)
         with limits, contextlib.suppress(DemitasseError):
             call()
