@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,10 +29,14 @@ from demitasse.quantizer.overrides import by_tensor
 from demitasse.quantizer.preprocess import Preprocess
 from demitasse.quantizer.quantize import quantize
 from demitasse.quantizer.repair import is_equalized
+from demitasse.quantizer.repair.reservoir import repair_table
+from demitasse.quantizer.repair.weights import REPAIRS
 from demitasse.quantizer.scoring import Score
 from demitasse.quantizer.table import Override, ScaleTable, build_table, to_text
 from demitasse.quantizer.table_files import complete_table
 from demitasse.quantizer.thresholds import AUTO
+from demitasse.quantizer.weight_plans import with_small_weights
+from demitasse.quantizer.weight_scales import DEFAULT_METHOD as WEIGHT_METHOD
 from demitasse.runtime.model import Model
 
 PRECISIONS = ("int8", "int16", "fp32")
@@ -83,6 +87,9 @@ def compile(
     samples: int | None = DEFAULT_COUNT,
     workers: int = 1,
     equalized: bool = True,
+    weight_method: str = WEIGHT_METHOD,
+    small_weights: Sequence[str] = (),
+    repairs: Collection[str] | None = None,
     output: str | None = None,
     top_k: int = 1,
     sources: Sequence[Path] = (),
@@ -99,6 +106,9 @@ def compile(
     back from calibration for that. labels: of `judge`, or else of `data`; with them the score has
     accuracies, those of `output` where there are several.
     budget: what INT8 may cost; the fewest layers are raised to INT16 until it holds.
+    weight_method: of finding the scales of INT8 weights. small_weights: layers whose weights take
+    four bits, or ("all",). repairs: of INT8 weights, "bias" and "rounding"; by default both where
+    weights take four bits, else none.
     equalized: prepare integer models with `repair.equalize` (a given table says it by itself).
     sources: files whose hashes the model should name. Raises DemitasseError on bad input; then
     nothing is written.
@@ -127,7 +137,15 @@ def compile(
                     folded, statistics, images.calibrate, preprocess, symmetric, given, quiet
                 )
                 given = {**chosen, **given}
-            table = build_table(statistics, precision, method, symmetric, given)
+            table = build_table(statistics, precision, method, symmetric, given, weight_method)
+            table = with_small_weights(folded, table, small_weights)
+            if repairs is None:
+                repairs = REPAIRS if small_weights else ()
+            if repairs:
+                assert images.calibrate is not None
+                table = repair_table(
+                    folded, reference, table, images.calibrate, preprocess, repairs
+                )
         if budget is not None and table is not None:
             trial = Trial(folded, reference, preprocess, images, output, top_k, quiet)
             table = keep_budget(trial, table, budget)

@@ -53,7 +53,7 @@ METHODS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
     "max": largest_magnitude,
     "mse": least_error,
 }
-DEFAULT_METHOD = "mse"
+DEFAULT_METHOD = "max"
 
 
 def rounding_error(weight: np.ndarray, scale: np.ndarray, limit: int) -> np.ndarray:

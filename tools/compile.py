@@ -29,6 +29,7 @@ def declare(parser: ArgumentParser) -> None:
     shared.budget(
         parser, "INT8 layers are raised to INT16, as few as will do; exit status 1 where none do"
     )
+    shared.repairs(parser)
     shared.sampling(parser)
     shared.preprocessing(parser)
     shared.reading(parser)
@@ -56,6 +57,9 @@ def command(options: Namespace) -> Answer:
         samples=options.samples,
         workers=options.workers,
         equalized=options.equalized,
+        weight_method=options.weights,
+        small_weights=options.int4_weights,
+        repairs=options.repair,
         output=options.output,
         top_k=options.top_k,
         sources=shared.sources(options),

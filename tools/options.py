@@ -22,9 +22,12 @@ from demitasse.quantizer.budget import Budget
 from demitasse.quantizer.calibrate import DEFAULT_COUNT
 from demitasse.quantizer.foreign import FORMATS
 from demitasse.quantizer.preprocess import Preprocess, make_preprocess
+from demitasse.quantizer.repair.weights import REPAIRS
 from demitasse.quantizer.table import Override
 from demitasse.quantizer.thresholds import AUTO, DEFAULT_METHOD, METHODS
 from demitasse.quantizer.transform import read_transform
+from demitasse.quantizer.weight_scales import DEFAULT_METHOD as WEIGHT_METHOD
+from demitasse.quantizer.weight_scales import METHODS as WEIGHT_METHODS
 
 T = TypeVar("T")
 
@@ -151,6 +154,16 @@ def numbers(text: str) -> tuple[float, ...]:
 def names(text: str) -> tuple[str, ...]:
     """`prob1,conv4-2`."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def repair_names(text: str) -> tuple[str, ...]:
+    """`bias,rounding`, or `none`."""
+    found = names(text)
+    if found == ("none",):
+        return ()
+    if not found or set(found) - set(REPAIRS):
+        raise ArgumentTypeError(f"'{text}' is neither none nor of {', '.join(REPAIRS)}")
+    return found
 
 
 def extent(text: str) -> tuple[int, int]:
@@ -314,7 +327,32 @@ def scheme(parser: ArgumentParser, *, float_too: bool = False) -> None:
         help="the range of one blob; repeatable",
     )
     group.add_argument(
+        "--weights",
+        choices=sorted(WEIGHT_METHODS),
+        default=WEIGHT_METHOD,
+        help="of finding the scales of INT8 weights, one for each output channel",
+    )
+    group.add_argument(
         "--symmetric", action="store_true", help="zero points are 0, as ncnn's tables want it"
+    )
+
+
+def repairs(parser: ArgumentParser) -> None:
+    """What is done to the weights of INT8 networks."""
+    group = parser.add_argument_group("weights of INT8 networks")
+    group.add_argument(
+        "--int4-weights",
+        metavar="A,B",
+        type=names,
+        default=(),
+        help="store those of these layers, or of `all`, in four bits",
+    )
+    group.add_argument(
+        "--repair",
+        metavar="A,B",
+        type=repair_names,
+        help="bias: keep the channels' means; rounding: round so that errors cancel; none "
+        "(bias,rounding with --int4-weights)",
     )
 
 

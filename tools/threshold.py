@@ -55,7 +55,7 @@ def table_answer(
     """Choose the scales and write the table."""
     given = _overrides(statistics, options, graph, preprocess)
     how = (options.precision, options.method, options.symmetric)
-    scales = build_table(statistics, *how, given)
+    scales = build_table(statistics, *how, given, options.weights)
     save_table(scales, options.out, graph)
     warn(scales.warnings)
     drift = drift_of(statistics, options)
