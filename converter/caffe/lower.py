@@ -38,6 +38,13 @@ COMMON |= {"loss_weight", "loss_param", "propagate_down"}
 
 MAX_COUNT = 2**31 - 1
 MAX_HINTS = 20  # at similar names, each of which is searched among all
+# Fields of the messages that every layer may have.
+RULE = {"phase", "min_level", "max_level", "stage", "not_stage"}
+NESTED = {
+    "param": {"name", "lr_mult", "decay_mult", "share_mode"},
+    "include": RULE,
+    "exclude": RULE,
+}
 DOUBT = "it may change the result"
 MANY = 1000  # bottoms or tops: no limit of the layer's
 
@@ -351,6 +358,11 @@ class Context:
         for field in self.layer.message.fields:
             if field.name in of_others - known:
                 yield f"{field.name} has no effect on {self.layer.type}", field.line, ""
+            elif field.name in NESTED and isinstance(field.value, Message):
+                for inner in field.value.fields:
+                    if inner.name not in NESTED[field.name]:
+                        path = f"{field.name}.{inner.name}"
+                        yield f"unknown field {path} is ignored", inner.line, DOUBT
             elif field.name not in known:
                 note = UNNAMED if field.name[0] == "#" else DOUBT
                 yield f"unknown field {field.name} is ignored", field.line, note

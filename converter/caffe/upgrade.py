@@ -135,7 +135,8 @@ def upgrade(net: Message, problems: Problems) -> list[Layer]:
     """The net's layers as V2, an Input layer in front where the text has top-level inputs."""
     layers: list[Layer] = []
     if net.all("input"):
-        layers.append(_input_layer(net, problems))
+        with problems.collect("input", net.all("input")[0].line):
+            layers.append(_input_layer(net, problems))
     old, new = net.all("layers"), net.all("layer")
     if old and new:
         problems.add(

@@ -36,6 +36,8 @@ def concat(context: Context) -> None:
 @caffe_layer("Slice")
 def slices(context: Context) -> None:
     context.expect(tops=MANY)
+    if len(context.tops) > 1:
+        context.refuse_in_place()
     params = context.params("slice_param")
     axis = _axis(context, params, "slice_dim")
     points = params.integers("slice_point")
