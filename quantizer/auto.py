@@ -22,6 +22,8 @@ from demitasse.quantizer.thresholds import DEFAULT_METHOD, METHODS, find_range
 RESERVOIR = 8  # images
 RESERVOIR_SEED = 3
 WORTHWHILE = 0.95  # another method than the default makes no more than this share of its error
+HOPELESS = 2.0  # after FIRST images, a method with so many times the least error is given up
+FIRST = 2
 ALIKE = 0.01  # scales that differ by less are one
 
 Scheme = tuple[float, int]  # scale and zero point
@@ -46,10 +48,12 @@ def choose_methods(
     ]
     open_trials = [trial for trial in trials if len(trial.schemes) > 1]
     consumers = folded.consumers()
-    for inputs in images:
+    for number, inputs in enumerate(images, 1):
         values = float_values(folded, inputs)
         for trial in open_trials:
             trial.add(folded, consumers, values)
+            if number == FIRST:
+                trial.give_up()
     return {trial.name: trial.best() for trial in trials}
 
 
@@ -87,6 +91,8 @@ class _Trial:
         for name, expected in exact.items():
             power = float(np.square(expected, dtype=np.float64).sum())
             self.signal[name] = self.signal.get(name, 0.0) + power
+        if self.signal.keys() == {self.name}:
+            return
         for method, (scale, zero_point) in self.schemes.items():
             codes = quantize(x, scale, zero_point, "int8").astype(np.int32)
             rounded = (codes - zero_point).astype(np.float32) * np.float32(scale)
@@ -95,16 +101,29 @@ class _Trial:
                 key = (method, name)
                 self.noise[key] = self.noise.get(key, 0.0) + error
 
+    def give_up(self) -> None:
+        """Leave out what will not be the best; the default stays, to be compared with."""
+        errors = self._errors()
+        for method in list(errors)[1:]:
+            if errors[method] > HOPELESS * min(errors.values()):
+                del self.schemes[method]
+
     def best(self) -> str:
-        """The method of the least error, relative to the power of what it falls on."""
-        errors = dict.fromkeys(self.schemes, 0.0)
-        for (method, name), noise in self.noise.items():
-            errors[method] += noise / self.signal[name] if self.signal[name] > 0 else 0.0
+        """The method of the least error."""
+        errors = self._errors()
         default, *others = errors
         if self.signal.keys() == {self.name}:  # the statistics tell more than these images
             return default
         best = min(others, key=lambda method: errors[method], default=default)
         return best if errors[best] < WORTHWHILE * errors[default] else default
+
+    def _errors(self) -> dict[str, float]:
+        """Of each method, relative to the power of what it falls on."""
+        errors = dict.fromkeys(self.schemes, 0.0)
+        for (method, name), noise in self.noise.items():
+            if method in errors and self.signal[name] > 0:
+                errors[method] += noise / self.signal[name]
+        return errors
 
 
 def _reach(
