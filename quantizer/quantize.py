@@ -14,8 +14,8 @@ keep their names, classes and fields, except
 
 Max pooling, Unpool, Resize, Concat, Slice, Reshape, Flatten, Expand, Permute, Reverse, Crop and
 Identity move codes: their inputs and outputs share one quantization (a Rescale stands before a
-Concat where one differs). PoolMask reads codes where there are codes; masks are float32. New tensors have names
-that start with "%". Constants of integer nodes, in `Node.weights`:
+Concat where one differs). PoolMask reads codes where there are codes; masks are float32. New
+tensors have names that start with "%". Constants of integer nodes, in `Node.weights`:
 
     Conv2d, InnerProduct, Deconv2d
         weight      int8 or int16, Caffe's layout

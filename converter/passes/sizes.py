@@ -9,7 +9,7 @@ from demitasse.converter.ops import Expand, Operator, Resize
 
 
 def fix_sizes(graph: Graph) -> Graph:
-    """Let no Resize or Expand read a tensor for its shape; drop what was computed for that alone."""
+    """Let nothing read a tensor for its shape; drop what was computed for that alone."""
     nodes = [_fixed(graph, node) for node in graph.nodes]
     if all(a is b for a, b in zip(nodes, graph.nodes, strict=True)):
         return graph

@@ -44,6 +44,16 @@ static uint8_t *gather_at(const dmt_view *view, uint32_t axis, uint32_t index) {
   return (uint8_t *)view->data + (size_t)index * view->stride[axis];
 }
 
+static __attribute__((noinline)) void gather_go(const dmt_call *call, const dmt_view *shape,
+                                                const dmt_view *to, const dmt_view *from,
+                                                dmt_line line, const void *context) {
+  dmt_loop loop;
+  dmt_loop_open(&loop, shape);
+  dmt_loop_view(&loop, to);
+  dmt_loop_view(&loop, from);
+  dmt_loop_go(&loop, call, line, context);
+}
+
 static void gather_run(const dmt_call *call) {
   uint32_t axis = dmt_word(call, 0), count = call->out.dim[axis], item = dmt_item(call->dtype);
   dmt_view from = call->in[0], to = call->out;
@@ -57,11 +67,7 @@ static void gather_run(const dmt_call *call) {
     }
     from.data = gather_at(&call->in[0], axis, index);
     to.data = gather_at(&call->out, axis, i);
-    dmt_loop loop;
-    dmt_loop_open(&loop, &to);
-    dmt_loop_view(&loop, &to);
-    dmt_loop_view(&loop, &from);
-    dmt_loop_go(&loop, call, dmt_copy_line, &item);
+    gather_go(call, &to, &to, &from, dmt_copy_line, &item);
   }
 }
 
@@ -101,11 +107,8 @@ static void embed_line(const void *context, uint32_t n, uint8_t *const *at, cons
 }
 
 static void embed_run(const dmt_call *call) {
-  dmt_loop loop;
-  dmt_loop_open(&loop, &call->in[0]); /* the output's first axes */
-  dmt_loop_view(&loop, &call->out);
-  dmt_loop_view(&loop, &call->in[0]);
-  dmt_loop_go(&loop, call, embed_line, call);
+  /* the output's first axes are the input's */
+  gather_go(call, &call->in[0], &call->out, &call->in[0], embed_line, call);
 }
 
 const dmt_operator dmt_op_gather_f32 = {

@@ -62,20 +62,26 @@ static void reduce_f32(const void *context, uint32_t n, uint8_t *const *at, cons
   }
 }
 
+/* Apart, so that the compiler does not write a loop for each kind and type. */
+static __attribute__((noinline)) uint32_t reduce_term(const dmt_call *call, const uint8_t *at) {
+  uint32_t kind = dmt_word(call, 0);
+  int32_t v = call->dtype == DMT_S8 ? *(const int8_t *)at : (int16_t)dmt_u16(at);
+  v -= call->in[0].zero_point;
+  uint32_t size = (uint32_t)(v < 0 ? -v : v);
+  return kind == REDUCE_SUM ? (uint32_t)v : kind == REDUCE_SQUARES ? size * size : size;
+}
+
 static void reduce_int(const void *context, uint32_t n, uint8_t *const *at, const size_t *step) {
   const dmt_call *call = context;
   const dmt_view *x = &call->in[0];
-  uint32_t kind = dmt_word(call, 0), last = x->rank - 1;
+  uint32_t last = x->rank - 1;
   for (uint32_t i = 0; i < n; i++) {
     uint32_t total = 0;
     reduce_rows rows = {x, call->out.rank, {0}, at[1] + i * step[1]};
     for (; rows.row != NULL; reduce_next(&rows)) {
       const uint8_t *from = rows.row;
       for (uint32_t k = 0; k < x->dim[last]; k++, from += x->stride[last]) {
-        int32_t v = call->dtype == DMT_S8 ? *(const int8_t *)from : (int16_t)dmt_u16(from);
-        v -= x->zero_point;
-        uint32_t size = (uint32_t)(v < 0 ? -v : v);
-        total += kind == REDUCE_SUM ? (uint32_t)v : kind == REDUCE_SQUARES ? size * size : size;
+        total += reduce_term(call, from);
       }
     }
     int32_t y =
@@ -90,12 +96,18 @@ static void reduce_int(const void *context, uint32_t n, uint8_t *const *at, cons
   }
 }
 
-static void reduce_run(const dmt_call *call) {
+/* The elements of y with those of the input, whose further axes are the line's matter. */
+static __attribute__((noinline)) void reduce_go(const dmt_call *call, const dmt_view *y,
+                                                dmt_line line) {
   dmt_loop loop;
-  dmt_loop_open(&loop, &call->out);
-  dmt_loop_view(&loop, &call->out);
+  dmt_loop_open(&loop, y);
+  dmt_loop_view(&loop, y);
   dmt_loop_view(&loop, &call->in[0]);
-  dmt_loop_go(&loop, call, call->dtype == DMT_F32 ? reduce_f32 : reduce_int, call);
+  dmt_loop_go(&loop, call, line, call);
+}
+
+static void reduce_run(const dmt_call *call) {
+  reduce_go(call, &call->out, call->dtype == DMT_F32 ? reduce_f32 : reduce_int);
 }
 
 static dmt_status argmax_check(const dmt_call *call) {
@@ -142,11 +154,7 @@ static void argmax_line(const void *context, uint32_t n, uint8_t *const *at, con
 static void argmax_run(const dmt_call *call) {
   dmt_view y = call->out;
   y.dim[dmt_word(call, 0)] = 1;
-  dmt_loop loop;
-  dmt_loop_open(&loop, &y);
-  dmt_loop_view(&loop, &y);
-  dmt_loop_view(&loop, &call->in[0]);
-  dmt_loop_go(&loop, call, argmax_line, call);
+  reduce_go(call, &y, argmax_line);
 }
 
 const dmt_operator dmt_op_reduce_f32 = {
