@@ -7,6 +7,7 @@ from demitasse.converter.passes.batch import single_sample
 from demitasse.converter.passes.constants import fold_constants
 from demitasse.converter.passes.identity import drop_identities
 from demitasse.converter.passes.layout import cancel_layout
+from demitasse.converter.passes.order import clamp_before_pooling
 from demitasse.converter.passes.priors import absorb_priors
 from demitasse.converter.passes.sizes import fix_sizes
 
@@ -17,6 +18,7 @@ PASSES = (
     fix_sizes,
     drop_identities,
     fold_affine,
+    clamp_before_pooling,
     fuse_activations,
     cancel_layout,
 )
@@ -45,6 +47,7 @@ __all__ = [
     "PASSES",
     "absorb_priors",
     "cancel_layout",
+    "clamp_before_pooling",
     "drop_identities",
     "fold_affine",
     "fold_constants",

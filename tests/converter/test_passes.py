@@ -33,6 +33,7 @@ from demitasse.converter.ops import (
 )
 from demitasse.converter.passes import (
     cancel_layout,
+    clamp_before_pooling,
     drop_identities,
     fold_affine,
     fold_constants,
@@ -188,6 +189,41 @@ def test_activation_fuses_into_a_convolution(activation: Relu | Clip | PRelu) ->
     graph = b.graph()
     assert ops(fuse_activations(graph)) == ["Conv2d"]
     same_outputs(graph, fuse_activations(graph), b)
+
+
+@pytest.mark.parametrize("clamp", [Relu(), Clip(-0.25, 0.5)])
+def test_a_clamp_behind_a_max_pooling_fuses_into_the_convolution(clamp: Relu | Clip) -> None:
+    b = Builder()
+    b.add(clamp, b.add(Pool2d("max", (3, 3), (2, 2)), conv(b, b.input("data", 1, 4, 9, 9))))
+    graph = b.graph()
+    ordered = fuse_activations(clamp_before_pooling(graph))
+    assert ops(ordered) == ["Conv2d", "Pool2d"]
+    same_outputs(graph, ordered, b)
+
+
+@pytest.mark.parametrize(
+    ("pool", "activation"),
+    [
+        (Pool2d("average", (2, 2), (2, 2)), Relu()),  # of clamped values the mean is another
+        (Pool2d("max", (2, 2), (2, 2)), Relu(-0.5)),  # falls below zero
+        (Pool2d("max", (1, 1), (9, 9)), Relu()),  # the second window is empty
+    ],
+)
+def test_other_activations_stay_behind_their_pooling(pool: Pool2d, activation: Relu) -> None:
+    b = Builder()
+    b.add(activation, b.add(pool, conv(b, b.input("data", 1, 4, 9, 9))))
+    graph = b.graph()
+    assert ops(fuse_activations(clamp_before_pooling(graph))) == ["Conv2d", "Pool2d", "Relu"]
+    same_outputs(graph, optimize(graph), b)
+
+
+def test_a_pooled_value_that_others_read_stays() -> None:
+    b = Builder()
+    pooled = b.add(Pool2d("max", (2, 2), (2, 2)), conv(b, b.input("data", 1, 4, 9, 9)))
+    b.add(Relu(), pooled)
+    b.add(Clip(0, 1), pooled)
+    graph = b.graph()
+    assert ops(clamp_before_pooling(graph)) == ["Conv2d", "Pool2d", "Relu", "Clip"]
 
 
 def test_only_a_clamp_fuses_into_eltwise_and_only_one_activation_fuses() -> None:
