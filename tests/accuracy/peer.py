@@ -10,12 +10,13 @@ import contextlib
 import io
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
+from onnx.utils import Extractor
 from onnxruntime.quantization import (
     CalibrationDataReader,
     CalibrationMethod,
@@ -24,7 +25,8 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
-from accuracy.engines import Blobs, Run
+from accuracy.engines import Blobs
+from accuracy.scores import Answers
 from demitasse.converter.graph import Graph
 from demitasse.converter.onnx.export import export_onnx
 from demitasse.converter.passes import simplify, single_sample
@@ -42,13 +44,22 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
         return next(self.feeds, None)
 
 
-def export(graph: Graph, path: Path) -> None:
-    """Our ONNX model, folded as for other programs, of one sample."""
-    onnx.save(export_onnx(simplify(single_sample(graph))), str(path))
+def export(graph: Graph, heads: Sequence[str], folder: Path) -> tuple[Path, Path | None]:
+    """Our ONNX model, folded as for other programs, of one sample: up to the blobs `heads`, and
+    what follows them."""
+    model = export_onnx(simplify(single_sample(graph)))
+    parts = Extractor(model)
+    trunk, tail = folder / "trunk.onnx", folder / "tail.onnx"
+    onnx.save(parts.extract_model([i.name for i in model.graph.input], list(heads)), str(trunk))
+    outputs = [output.name for output in model.graph.output if output.name not in heads]
+    if not outputs:
+        return trunk, None
+    onnx.save(parts.extract_model(list(heads), outputs), str(tail))
+    return trunk, tail
 
 
-def quantize(path: Path, method: str, name: str, blobs: Blobs, heads: Sequence[str]) -> Path:
-    """The quantized model; what comes after the blobs `heads` stays in float32."""
+def quantize(path: Path, method: str, name: str, blobs: Blobs) -> Path:
+    """The quantized model."""
     logging.getLogger().setLevel(logging.ERROR)  # recommends folding, which is done
     result = path.with_name(f"{path.stem}_{method}.onnx")
     with contextlib.redirect_stdout(io.StringIO()):
@@ -61,28 +72,24 @@ def quantize(path: Path, method: str, name: str, blobs: Blobs, heads: Sequence[s
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod[method],
-            nodes_to_exclude=_after(onnx.load(str(path)).graph, heads),
         )
     return result
 
 
-def run(path: Path, name: str) -> Run:
-    """An ONNX model in onnxruntime."""
+def run(path: Path, tail: Path | None, name: str, blobs: Blobs) -> Answers:
+    """The outputs of a model, and those of a tail behind it."""
+    answers = _run(path, [{name: blob} for blob in blobs])
+    if tail is None:
+        return answers
+    return [{**a, **b} for a, b in zip(answers, _run(tail, answers), strict=True)]
+
+
+def _run(path: Path, feeds: Answers) -> Answers:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = os.cpu_count() or 1
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    inputs = [given.name for given in session.get_inputs()]
     outputs = [output.name for output in session.get_outputs()]
-    return lambda blobs: [
-        dict(zip(outputs, session.run(outputs, {name: blob}), strict=True)) for blob in blobs
-    ]
-
-
-def _after(graph: onnx.GraphProto, heads: Iterable[str]) -> list[str]:
-    """The nodes that read these blobs, or what is made from them."""
-    reached, found = set(heads), []
-    for node in graph.node:
-        if not reached.isdisjoint(node.input):
-            reached.update(node.output)
-            found.append(node.name)
-    return found
+    found = (session.run(outputs, {name: feed[name] for name in inputs}) for feed in feeds)
+    return [dict(zip(outputs, values, strict=True)) for values in found]

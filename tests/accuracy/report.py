@@ -43,7 +43,7 @@ def report(results: Sequence[Result]) -> str:
             str(result.judged),
             *(_decibel(result.sqnr[engine]) for engine in (INT16, INT8, PEER)),
             result.method,
-            _decibel(result.alone[INT16]),
+            _decibel(result.alone),
         )
         for result in results
     ]
@@ -76,7 +76,9 @@ def _figures(result: Result) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _decibel(value: float) -> str:
+def _decibel(value: float | None) -> str:
+    if value is None:
+        return ""
     return f"{value:.1f}" if math.isfinite(value) else "exact"
 
 
