@@ -61,8 +61,8 @@ class Question:
 class Findings:
     """Answers; None where a question was not asked or has none. scores: of the outputs.
 
-    layers: each alone, on `diagnosed` images. seconds: what the suggestion took. verification: of
-    embeddings, by identities.
+    layers: each alone, on `diagnosed` images; not where the model's table is missing. seconds: what
+    the suggestion took. verification: of embeddings, by identities.
     """
 
     comparison: Comparison
@@ -71,6 +71,7 @@ class Findings:
     layers: tuple[LayerDiagnosis, ...] | None = None
     diagnosed: int = 0
     table: ScaleTable | None = None
+    table_missing: bool = False
     suggestion: Suggestion | None = None
     seconds: float = 0.0
     drift: Drift | None = None
@@ -107,24 +108,20 @@ def investigate(
         compared = compare(*engines, file, layers, feed, question.limit)
         judged = progress(few if dataset.labels is None else dataset, "judge")
         found = _judge(compared, engines, file, judged, dataset.labels is not None, feed, question)
-        if table is not None and question.diagnosed != 0:
+        if question.diagnosed != 0 and table is None:
+            found = replace(found, table_missing=_has_integers(file))
+        elif question.diagnosed != 0 and table is not None:
             found = _diagnose(found, folded, table, few, feed, question, progress)
+        trial = Trial(folded, reference, preprocess, Images(None, few), None, 1, question.quiet)
         if question.suggest:
-            images = Images(None, few)
-            trial = Trial(folded, reference, preprocess, images, None, 1, question.quiet)
             found = _suggest(found, trial, table, question.budget)
-        if question.drift:
-            halves = calibrate(
-                folded, reference, dataset, preprocess, None, quiet=question.quiet
-            ).halves
-            how = () if table is None else (table.precision, table.method, table.symmetric)
-            found = replace(found, drift=find_drift(halves, *how))
-    return found
+        return _find_drift(found, trial, dataset, table) if question.drift else found
 
 
 def find_table(model: Path, file: ModelFile, question: Question) -> ScaleTable | None:
     """The scale table that the model was made from, or None where it is not beside it."""
-    if not any(tensor.dtype.startswith("int") for tensor in file.tensors):
+    wanted = question.diagnosed != 0 or question.suggest or question.drift
+    if not wanted or not _has_integers(file):
         return None
     path = question.table or model.with_suffix(".dtable")
     needed = question.table is not None or question.diagnosed or question.suggest
@@ -141,6 +138,10 @@ def find_table(model: Path, file: ModelFile, question: Question) -> ScaleTable |
         file=path,
         remedy="make the model anew with `demitasse quantize`",
     )
+
+
+def _has_integers(file: ModelFile) -> bool:
+    return any(tensor.dtype.startswith("int") for tensor in file.tensors)
 
 
 def _judge(
@@ -198,3 +199,13 @@ def _suggest(
     with trial_runs(trial) as (graph, run):
         suggestion = suggest(graph, table, run, None if budget is None else budget.min_sqnr)
     return replace(found, suggestion=suggestion, seconds=perf_counter() - start, table=table)
+
+
+def _find_drift(
+    found: Findings, trial: Trial, dataset: Dataset, table: ScaleTable | None
+) -> Findings:
+    """Of the images that `calibrate` would take."""
+    preprocess, quiet = trial.preprocess, trial.quiet
+    statistics = calibrate(trial.folded, trial.reference, dataset, preprocess, quiet=quiet)
+    how = () if table is None else (table.precision, table.method, table.symmetric)
+    return replace(found, drift=find_drift(statistics.halves, *how))

@@ -71,6 +71,8 @@ def _lines(found: Findings) -> list[tuple[str, str]]:
     lines.append(("first bad layer", verdict))
     if found.layers is not None:
         lines.append(("alone", _worst_layers(found.layers, found.diagnosed)))
+    elif found.table_missing:
+        lines.append(("alone", "not measured: the model's .dtable is not beside it; give --table"))
     return [*lines, *report.drift_lines(found.drift)]
 
 

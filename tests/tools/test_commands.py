@@ -247,7 +247,9 @@ def test_compare_diagnoses_by_the_table(shell: Shell) -> None:
     assert "on 4 images; the worst:" in out
     assert shell.json(f"compare net.demi {NETWORK} {DATA} --diagnose 0")["layers"] is None
     Path("net.dtable").rename("moved.dtable")
-    assert "worst channel" not in shell(f"compare net.demi {NETWORK} {DATA}")
+    out = shell(f"compare net.demi {NETWORK} {DATA}")
+    assert "worst channel" not in out
+    assert "give --table" in out
     assert "worst channel" in shell(f"compare net.demi {NETWORK} {DATA} --table moved.dtable")
     shell(f"compare net.demi {NETWORK} {DATA} --diagnose 1", status=2)
     assert "net.dtable" in shell.err
@@ -279,19 +281,20 @@ def test_compare_keeps_a_budget(shell: Shell) -> None:
 
 
 def test_a_suggestion_can_be_pasted_and_helps(shell: Shell) -> None:
-    shell(f"compile {NETWORK} {DATA} -o net.demi")
-    before = shell.json(f"compare net.demi {NETWORK} {DATA}")
-    out = shell(f"compare net.demi {NETWORK} {DATA} --suggest --diagnose 0")
+    end = "--outputs score"
+    shell(f"compile {NETWORK} {DATA} {end} -o net.demi")
+    before = shell.json(f"compare net.demi {NETWORK} {DATA} {end}")
+    out = shell(f"compare net.demi {NETWORK} {DATA} {end} --suggest --diagnose 0")
     line = out[out.index('  "layers": {') :].rstrip("\n")
     table = Path("net.dtable").read_text()
     assert '  "layers": {},' in table
     Path("better.dtable").write_text(table.replace('  "layers": {},', line))
     assert "int16" in read_table(Path("better.dtable")).layers.values()
-    shell(f"quantize {NETWORK} --table better.dtable -o better.demi")
-    after = shell.json(f"compare better.demi {NETWORK} {DATA}")
+    shell(f"quantize {NETWORK} {end} --table better.dtable -o better.demi")
+    after = shell.json(f"compare better.demi {NETWORK} {DATA} {end}")
     assert after["outputs"][0]["sqnr"] > before["outputs"][0]["sqnr"] + 3
-    shell(f"compile {NETWORK} {DATA} --int16 -o net.demi")
-    shell(f"compare net.demi {NETWORK} {DATA} --suggest", status=2)
+    shell(f"compile {NETWORK} {DATA} {end} --int16 -o net.demi")
+    shell(f"compare net.demi {NETWORK} {DATA} {end} --suggest", status=2)
     assert "nothing to raise" in shell.err
 
 
