@@ -62,9 +62,10 @@ def reorg(context: Context) -> None:
         apart = Reshape((stride, stride, -1), axis=1, num_axes=1)
         context.chain(apart, Permute((0, 3, 4, 1, 5, 2)), Flatten(2, 3), Flatten(3, 4))
         return
-    apart = Reshape((channels // square, height, stride, width, stride), axis=1, num_axes=3)
-    joined = Reshape((-1, height // stride, width // stride), axis=1, num_axes=5)
-    context.chain(apart, Permute((0, 3, 5, 1, 2, 4)), joined)
+    apart = Reshape((0, channels // square, 0, stride, -1, stride))
+    lower, narrower = (0, channels * stride, -1, 0), (0, channels * square, 0, -1)
+    order = Permute((0, 3, 5, 1, 2, 4))
+    context.chain(apart, order, Flatten(1, 3), Reshape(lower), Reshape(narrower))
 
 
 @caffe_layer("PixelShuffle")

@@ -128,7 +128,32 @@ def reorganized(x: np.ndarray, stride: int, reverse: bool) -> np.ndarray:
 @pytest.mark.parametrize("reverse", [False, True])
 def test_reorg_has_the_order_of_darknet(load: Load, reverse: bool) -> None:
     param = f"reorg_param {{ stride: 2 reverse: {str(reverse).lower()} }}"
-    np.testing.assert_array_equal(one(load, "Reorg", param, X), reorganized(X, 2, reverse))
+    graph = load(data_net(*X.shape) + layer("y", "Reorg", "data", more=param))
+    for x in (X, values(3, 12, 6, 10)):
+        np.testing.assert_array_equal(answer(graph, x), reorganized(x, 2, reverse))
+
+
+SIZES = {
+    "Tile": "tile_param { axis: 2 tiles: 3 }",
+    "ShuffleChannel": "shuffle_channel_param { group: 3 }",
+    "PixelShuffle": "pixelshuffle_param { upscale_factor: 2 }",
+    "Focus": "",
+    "Pad": "pad_param { pad_u: 1 pad_r: 2 pad_value: 0.5 }",
+    "Reverse": "reverse_param { axis: 3 }",
+    "ArgMax": "argmax_param { top_k: 2 out_max_val: true }",
+    "Reduction": "reduction_param { axis: 2 }",
+    "Unsqueeze": "unsqueeze_param { dim: 2 }",
+    "Upsample": "upsample_param { scale: 2 }",
+}
+
+
+@pytest.mark.parametrize("kind", SIZES)
+@pytest.mark.filterwarnings("ignore:.*YOLO")
+def test_other_sizes_than_the_text_says(load: Load, kind: str) -> None:
+    """Shapes are inferred anew from the input, as Caffe's Reshape does."""
+    x = values(3, 12, 6, 10)
+    graph = load(data_net(*X.shape) + layer("y", kind, "data", more=SIZES[kind]))
+    np.testing.assert_array_equal(answer(graph, x), one(load, kind, SIZES[kind], x))
 
 
 def test_pixel_shuffle(load: Load) -> None:
