@@ -21,7 +21,7 @@ class Pool2d(Operator):
     false; with any padding, a last window that would start beyond the left-padded input is
     dropped. Max ignores padding; the average divides by the window's area clipped to the padded
     input (padding counts, what hangs over it does not). `global_pooling` takes the input's size
-    as the kernel.
+    as the kernel; `bins` cuts each axis into as many windows, as Caffe's SPP does.
     """
 
     kind: str  # "max" or "average"
@@ -30,11 +30,16 @@ class Pool2d(Operator):
     pads: Pair = (0, 0)
     ceil_mode: bool = True
     global_pooling: bool = False
+    bins: int = 0
 
     def window(self, shape: Shape) -> tuple[Pair, Pair, Pair]:
         """Kernel, stride and pads in force for an input of this shape."""
         if self.global_pooling:
             return (shape[2], shape[3]), (1, 1), (0, 0)
+        if self.bins:
+            height, width = (-(-size // self.bins) for size in shape[2:])
+            over = height * self.bins - shape[2], width * self.bins - shape[3]
+            return (height, width), (height, width), ((over[0] + 1) // 2, (over[1] + 1) // 2)
         return self.kernel, self.stride, self.pads
 
     def infer_shapes(self, inputs: Sequence[Shape], weights: Arrays) -> tuple[Shape, ...]:

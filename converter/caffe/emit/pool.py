@@ -10,23 +10,26 @@ from demitasse.converter.ops import Pool2d, PoolMask, Unpool
 
 def pool2d(step: Step, op: Pool2d) -> None:
     """With a second output, the mask."""
-    step.layer("Pooling", "pooling_param", _fields(op))
+    step.layer("Pooling", "pooling_param", _fields(step, op))
 
 
 def pool_mask(step: Step, op: PoolMask) -> None:
     """The mask is the second top; nobody reads the first."""
     unread = step.blob("maximum")
-    step.layer("Pooling", "pooling_param", _fields(op.pool()), outputs=(unread, *step.outputs))
+    step.layer(
+        "Pooling", "pooling_param", _fields(step, op.pool()), outputs=(unread, *step.outputs)
+    )
 
 
-def _fields(op: Pool2d) -> Fields:
+def _fields(step: Step, op: Pool2d) -> Fields:
     fields: dict[str, Value] = {"pool": Symbol("MAX" if op.kind == "max" else "AVE")}
     if op.global_pooling:
         fields["global_pooling"] = True
     else:
-        fields |= pair("kernel_size", op.kernel, None, "kernel")
-        fields |= pair("stride", op.stride, 1)
-        fields |= pair("pad", op.pads, 0)
+        kernel, stride, pads = op.window(step.shape)
+        fields |= pair("kernel_size", kernel, None, "kernel")
+        fields |= pair("stride", stride, 1)
+        fields |= pair("pad", pads, 0)
     if not op.ceil_mode:
         fields["round_mode"] = Symbol("FLOOR")
     return fields

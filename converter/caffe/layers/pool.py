@@ -81,17 +81,10 @@ def spatial_pyramid(context: Context) -> None:
         raise ShapeError(f"expected a 4-D bottom, found shape {context.shape}")
     rows = []
     for level in range(levels):
-        bins = 2**level
-        kernel = [-(-size // bins) for size in context.shape[2:]]
-        pads = [
-            (k * bins - size + 1) // 2 for k, size in zip(kernel, context.shape[2:], strict=True)
-        ]
-        window = (kernel[0], kernel[1])
-        kind = "max" if method == "MAX" else "average"
-        pool = Pool2d(kind, window, window, (pads[0], pads[1]))
+        pool = Pool2d("max" if method == "MAX" else "average", bins=2**level)
         top = context.tops[0] if levels == 1 else context.internal("level")
         if method == "STOCHASTIC":
-            if any(pads):
+            if any(pool.window(context.shape)[2]):
                 raise ParseError("only MAX and AVE pooling can pad")
             _stochastic(context, pool, context.bottoms[0], top)
         else:

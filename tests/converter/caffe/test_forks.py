@@ -143,6 +143,7 @@ SIZES = {
     "ArgMax": "argmax_param { top_k: 2 out_max_val: true }",
     "Reduction": "reduction_param { axis: 2 }",
     "Unsqueeze": "unsqueeze_param { dim: 2 }",
+    "SPP": "spp_param { pyramid_height: 2 pool: AVE }",
     "Upsample": "upsample_param { scale: 2 }",
 }
 
