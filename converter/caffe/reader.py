@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
@@ -130,6 +130,8 @@ def read_caffe(
     if network.guess:
         problems.remark(network.guess, line=0, note="choose another with --dialect")
     layers = _layers(text, problems, phase, level, tuple(stages))
+    if text.all("layers"):
+        layers = [_with_known_type(layer, known) for layer in layers]
     wiring = wire(without_splits(layers) if network.binary else layers, problems)
     if outputs is None:
         drop_labels(wiring, lambda layer: layer.type in known and known[layer.type].weighted)
@@ -171,6 +173,13 @@ def _layers(
             if takes_part(layer, state):
                 kept.append(layer)
     return kept
+
+
+def _with_known_type(layer: Layer, known: Iterable[str]) -> Layer:
+    """A V1 layer whose type only forks have in their enum: `UPSAMPLE`, `ROI_POOLING`."""
+    word = layer.type.replace("_", "").lower()
+    names = [name for name in known if name.lower() == word]
+    return layer if layer.type in names or not names else replace(layer, type=names[0])
 
 
 def _net(text: Message, path: Path) -> Message:

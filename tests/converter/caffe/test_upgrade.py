@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from demitasse.converter.ops import Conv2d, InnerProduct, Lrn, Pool2d, Relu, Sigmoid, Softmax
+from demitasse.converter.ops import Clip, Conv2d, InnerProduct, Lrn, Pool2d, Relu, Sigmoid, Softmax
 from demitasse.errors import DemitasseError, ParseError, ShapeError
 
 V0 = """
@@ -79,6 +79,19 @@ def test_v1_types_and_shared_weights(load) -> None:
     assert second.weights["weight"] is not None
     assert np.shares_memory(first.weights["weight"], second.weights["weight"])
     assert set(graph.output_keys()) == {"prob", "z"}
+
+
+def test_v1_types_of_forks(load) -> None:
+    """SegNet's and others' enums; a sequence of types that are one word in V2."""
+    text = 'input: "data" input_dim: [1, 3, 5, 5]\n' + (
+        'layers { name: "a" type: RELU6 bottom: "data" top: "a" }'
+        'layers { name: "b" type: PERMUTE bottom: "a" top: "b" permute_param { order: [0, 2, 3] } }'
+        'layers { name: "c" type: SHUFFLE_CHANNEL bottom: "a" top: "c" }'
+    )
+    graph = load(text)
+    assert graph.nodes[0].op == Clip(0, 6)
+    assert graph.tensors["b"].shape == (1, 5, 5, 3)
+    assert graph.tensors["c"].shape == (1, 3, 5, 5)
 
 
 def test_both_generations_in_one_text(load) -> None:
