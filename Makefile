@@ -1,7 +1,7 @@
 # Two commands do everything on a fresh Debian with make, Python 3.10 to 3.13 and gcc:
 #
 #   make demo      set up, then compile the digits network and run it (touches nothing but this folder)
-#   make test      set up, then the tests; as root this installs the ARM cross compiler and qemu-user
+#   make test      set up, then the tests; as root this installs cross compilers, qemu and clang
 #
 #   make test-all  the tests with the long sweeps
 #   make fuzz      new hostile inputs for the readers, for FUZZ_SECONDS=120 of processor time

@@ -47,13 +47,13 @@ class Embedded:
     files: tuple[Path, ...]
 
 
-def load(path: Path, name: str | None, threads: int) -> Loaded:
+def load(path: Path, name: str | None, threads: int, prefer: str = "speed") -> Loaded:
     """Read a model and ask the runtime what it needs."""
     data = path.read_bytes()
     model = parse_model(data, path)
     data = data[: model.size]
     found = identifier(path.stem if name is None else name)
-    return Loaded(found, path, data, model, needs_of(data, model, path, threads), threads)
+    return Loaded(found, path, data, model, needs_of(data, model, path, threads, prefer), threads)
 
 
 def identifier(text: str) -> str:

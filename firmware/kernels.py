@@ -28,9 +28,12 @@ class Needs:
     arena: int
 
 
-def needs_of(data: bytes, model: ModelFile, path: Path, threads: int) -> Needs:
+def needs_of(
+    data: bytes, model: ModelFile, path: Path, threads: int, prefer: str = "speed"
+) -> Needs:
     """What the portable kernels take for a model.
 
+    prefer: "speed", or "size": the short kernels that take every case before the fast ones.
     Raises UnsupportedError naming the layer that none of them computes, ModelFileError for a model
     that is not sound.
     """
@@ -40,8 +43,12 @@ def needs_of(data: bytes, model: ModelFile, path: Path, threads: int) -> Needs:
     start = -held.ctypes.data % lib.ALIGN
     held[start : start + size] = np.frombuffer(data, np.uint8)
     at = held.ctypes.data + start
-    table = c.addressof(c.c_void_p.in_dll(runtime, "dmt_generic"))
-    config, where = lib.Config(table, threads, None, None, None), lib.Where()
+    order = kernel_order()
+    known = (c.c_void_p * len(order)).in_dll(runtime, "dmt_generic")
+    pointers = dict(zip(order, known, strict=True))
+    order = kernel_order(prefer)
+    table = (c.c_void_p * (len(order) + 1))(*(pointers[name] for name in order), None)
+    config, where = lib.Config(c.addressof(table), threads, None, None, None), lib.Where()
     opened = (c.c_uint64 * (_MODEL_BYTES // 8))()
     chosen = (c.c_uint16 * max(len(model.operators), 1))()
     arena = c.c_uint64()
@@ -56,7 +63,6 @@ def needs_of(data: bytes, model: ModelFile, path: Path, threads: int) -> Needs:
     if status != lib.OK:
         reason = runtime.dmt_strerror(status).decode()
         raise ModelFileError(reason, file=path, remedy="compile the model again")
-    order = kernel_order()
     used = sorted({chosen[i] for i in range(len(model.operators))})
     return Needs(tuple(order[i] for i in used), sizes.persistent, sizes.arena)
 
@@ -71,10 +77,11 @@ def _unsupported(model: ModelFile, index: int, path: Path) -> UnsupportedError:
     )
 
 
-def kernel_order() -> list[str]:
-    """All descriptors, in the order of the table `dmt_generic`."""
+def kernel_order(prefer: str = "speed") -> list[str]:
+    """All descriptors in the order of a table; of "speed" that is `dmt_generic`."""
     text = (GENERIC / "dmt_operators.h").read_text()
-    return re.findall(r"\bX\((dmt_op_\w+)\)", text)
+    names = re.findall(r"\bX\((dmt_op_\w+)\)", text)
+    return names if prefer == "speed" else sorted(names, key=lambda name: "_any_" not in name)
 
 
 def kernel_files() -> dict[str, Path]:

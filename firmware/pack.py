@@ -58,9 +58,12 @@ def pack(
     folder: Path,
     target: Target,
     name: str | None = None,
+    prefer: str = "speed",
     samples: Mapping[str, Mapping[str, np.ndarray]] | None = None,
 ) -> Packed:
-    """Write the project. samples: inputs in real units for the self-test, by model.
+    """Write the project.
+
+    prefer: as the models were loaded. samples: inputs in real units for the self-test, by model.
 
     Raises DataError where two models have one name, or the folder holds something else.
     """
@@ -71,7 +74,7 @@ def pack(
         raise DataError("the folder is not empty, and no packed program", file=folder)
     title = identifier(name) if name is not None else names[0]
     used = {kernel for model in models for kernel in model.needs.kernels}
-    kernels = tuple(kernel for kernel in kernel_order() if kernel in used)
+    kernels = tuple(kernel for kernel in kernel_order(prefer) if kernel in used)
     tests = tuple(make_sample(model, (samples or {}).get(model.name)) for model in models)
     for model, test in zip(models, tests, strict=True):
         embed(model, folder / "models", "asm", target)

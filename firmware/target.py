@@ -25,6 +25,7 @@ class Target:
     flags: tuple[str, ...]
     linking: tuple[str, ...]
     optimize: str
+    prefer: str  # of kernels: "speed" or "size"
     threads: int
     bare: str | None
     toolchain: Path | None  # None: this machine
@@ -49,7 +50,7 @@ def find_target(name: str) -> Target:
     """By name, or by the path of a toolchain file. Raises DataError for what is neither."""
     if name == "host":
         compiler = os.environ.get("CC") or "cc"
-        return Target(name, compiler, (), (), "-O3", 1, None, None)
+        return Target(name, compiler, (), (), "-O3", "speed", 1, None, None)
     path = TOOLCHAINS / f"{ALIASES.get(name, name)}.cmake"
     if not path.exists():
         path = Path(name)
@@ -87,7 +88,9 @@ def _read(path: Path) -> Target:
         )
     if bare is not None and not (RUNTIME / "bare" / f"{bare}.ld").exists():
         raise DataError(f"DMT_BARE {bare}: no such start-up code in runtime_c/bare", file=path)
-    threads = said.get("DMT_THREADS", "1")
+    prefer, threads = said.get("DMT_PREFER", "speed"), said.get("DMT_THREADS", "1")
+    if prefer not in ("speed", "size"):
+        raise DataError(f"DMT_PREFER {prefer} is neither speed nor size", file=path)
     if not re.fullmatch(r"[1-9]\d{0,3}", threads):
         raise DataError(f"DMT_THREADS {threads} is no number of threads", file=path)
     return Target(
@@ -96,6 +99,7 @@ def _read(path: Path) -> Target:
         flags=tuple(said.get("CMAKE_C_FLAGS_INIT", "").split()),
         linking=tuple(said.get("CMAKE_EXE_LINKER_FLAGS_INIT", "").split()),
         optimize=said.get("DMT_OPTIMIZE", "-O3"),
+        prefer=prefer,
         threads=int(threads),
         bare=bare,
         toolchain=path,

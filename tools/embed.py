@@ -44,11 +44,21 @@ def target(parser: ArgumentParser) -> None:
         type=shared.positive,
         help="memory for so many; the target's own number without",
     )
+    parser.add_argument(
+        "--prefer",
+        choices=("speed", "size"),
+        help="fast kernels or short ones; the same bytes come out. The target's choice without",
+    )
 
 
 def command(options: Namespace) -> Answer:
     machine = find_target(options.target)
-    loaded = load(options.model, options.name, options.threads or machine.threads)
+    loaded = load(
+        options.model,
+        options.name,
+        options.threads or machine.threads,
+        options.prefer or machine.prefer,
+    )
     done = embed(loaded, options.out, options.form, machine, options.section)
     needs = loaded.needs
     text = facts(

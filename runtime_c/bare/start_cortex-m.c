@@ -14,6 +14,7 @@ void bare_reset(void) {
   for (uint32_t *to = bare_bss_start; to < bare_bss_end; to++) {
     *to = 0;
   }
+  *(volatile uint32_t *)0xE000ED14u |= 1u << 3; /* CCR: unaligned accesses fault */
 #if defined(__ARM_FP)
   *(volatile uint32_t *)0xE000ED88u |= 0xFu << 20; /* CPACR: the FPU is ours */
   __asm__ volatile("dsb\n isb" ::: "memory");

@@ -8,4 +8,5 @@ set(CMAKE_EXE_LINKER_FLAGS_INIT "-nostdlib")
 set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)
 set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
 set(DMT_OPTIMIZE "-Os") # in place of cflags.txt's -O3
+set(DMT_PREFER size)   # of kernels that do the same: the short ones
 set(DMT_BARE cortex-m)

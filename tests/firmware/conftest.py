@@ -34,7 +34,7 @@ def digits(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Digits:
     example, folder = root / "examples" / "digits", tmp_path_factory.mktemp("digits")
     graph = demitasse.load_caffe(example / "deploy.prototxt", example / "digits.caffemodel")
     with np.load(example / "digits.npz") as data:
-        calibration, images, labels = data["calibration"][:40], data["images"], data["labels"]
+        calibration, images, labels = data["calibration"][:64], data["images"], data["labels"]
     for precision in ("int8", "int16", "fp32"):
         demitasse.compile(
             graph,
