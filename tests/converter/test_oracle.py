@@ -9,7 +9,7 @@ import demitasse
 
 
 @pytest.mark.parametrize("case", list(cases()), ids=str)
-@pytest.mark.filterwarnings("ignore:.*no weights in fcn_head")
+@pytest.mark.filterwarnings("ignore:.*(no weights in fcn_head|works in place)")
 def test_every_blob(case: Case) -> None:
     graph = demitasse.load_caffe(case.prototxt, case.caffemodel)
     blobs = demitasse.evaluate(graph, case.inputs, all_blobs=True)

@@ -11,7 +11,7 @@ import demitasse
 
 
 @pytest.mark.parametrize("case", list(cases()), ids=str)
-@pytest.mark.filterwarnings("ignore:.*no weights in fcn_head")
+@pytest.mark.filterwarnings("ignore:.*(no weights in fcn_head|works in place)")
 def test_every_blob(case: Case, tmp_path: Path) -> None:
     graph = demitasse.load_caffe(case.prototxt, case.caffemodel)
     demitasse.compile(graph, tmp_path / "net.demi", precision="fp32")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from demitasse.converter.caffe.lower import Context
 from demitasse.converter.caffe.registry import caffe_layer
-from demitasse.converter.ops import Eltwise, Expand, Reshape
+from demitasse.converter.ops import Eltwise, Expand, Identity, Reshape
 from demitasse.errors import ShapeError
 
 OPERATIONS = {"PROD": 0, "SUM": 1, "MAX": 2}
@@ -16,12 +16,18 @@ def eltwise(context: Context) -> None:
     params = context.params("eltwise_param")
     params.ignore("stable_prod_grad", "engine")
     kind = params.symbol("operation", OPERATIONS, "SUM").lower()
-    if kind != "prod" and context.layer.bottoms[0] in context.layer.tops:
-        context.remark("works in place: Caffe loses the first bottom then, here it counts")
-    coefficients = params.reals("coeff")
+    coefficients, inputs = params.reals("coeff"), _alike(context)
     if kind == "max" and len(coefficients) == len(context.bottoms):
         coefficients = ()  # Caffe checks their number and makes no use of them
-    context.emit(Eltwise(kind, coefficients), inputs=_alike(context))
+    op = Eltwise(kind, coefficients)
+    op.infer_shapes([context.shape_of(x) for x in inputs], {})
+    if kind != "prod" and context.layer.bottoms[0] in context.layer.tops:
+        context.remark("works in place: Caffe clears the first bottom before it adds it")
+        if kind == "sum":
+            op = Eltwise(kind, (0.0, *(coefficients or (1.0,) * len(inputs))[1:]))
+        else:
+            inputs = inputs[1:]
+    context.emit(op if len(inputs) > 1 else Identity(), inputs=inputs)
 
 
 def _alike(context: Context) -> tuple[str, ...]:

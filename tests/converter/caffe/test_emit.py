@@ -80,7 +80,7 @@ def check(graph: Graph, inputs: Blobs, caffe: Blobs, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("case", list(oracle.cases()), ids=str)
-@pytest.mark.filterwarnings("ignore:.*no weights in fcn_head")
+@pytest.mark.filterwarnings("ignore:.*(no weights in fcn_head|works in place)")
 def test_recorded_networks(case: oracle.Case, tmp_path: Path) -> None:
     graph = load_caffe(case.prototxt, case.caffemodel)
     caffe = {f"{top}@{layer}": values for (layer, top), values in case.blobs.items()}
@@ -372,7 +372,7 @@ def test_indices_along_another_axis(load, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("case", list(oracle.cases()), ids=str)
-@pytest.mark.filterwarnings("ignore:.*no weights in fcn_head", "ignore:.*read as dialect 'ssd'")
+@pytest.mark.filterwarnings("ignore:.*(no weights in fcn_head|works in place)", "ignore:.*read as dialect 'ssd'")
 def test_the_caffemodel_alone(case: oracle.Case, tmp_path: Path) -> None:
     """It holds the layers' parameters too, as Caffe's own files do."""
     graph = load_caffe(case.prototxt, case.caffemodel)

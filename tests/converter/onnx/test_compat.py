@@ -108,7 +108,7 @@ def numbers(*shape: int) -> np.ndarray:
 @pytest.mark.parametrize(
     "case", [case for case in oracle.cases() if case.caffemodel], ids=lambda case: case.name
 )
-@pytest.mark.filterwarnings("ignore:.*no weights in fcn_head")
+@pytest.mark.filterwarnings("ignore:.*(no weights in fcn_head|works in place)")
 def test_recorded_networks(case: oracle.Case, style: str) -> None:
     """Every value that has a name: the top where it is new, the layer where it works in place."""
     assert case.caffemodel is not None
