@@ -372,7 +372,9 @@ def test_indices_along_another_axis(load, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("case", list(oracle.cases()), ids=str)
-@pytest.mark.filterwarnings("ignore:.*(no weights in fcn_head|works in place)", "ignore:.*read as dialect 'ssd'")
+@pytest.mark.filterwarnings(
+    "ignore:.*(no weights in fcn_head|works in place)", "ignore:.*read as dialect 'ssd'"
+)
 def test_the_caffemodel_alone(case: oracle.Case, tmp_path: Path) -> None:
     """It holds the layers' parameters too, as Caffe's own files do."""
     graph = load_caffe(case.prototxt, case.caffemodel)
