@@ -31,7 +31,8 @@ from demitasse.quantizer.weight_scales import METHODS as WEIGHT_METHODS
 
 T = TypeVar("T")
 
-FOREIGN = ", ".join(f"{ending} ({each.tool})" for ending, each in FORMATS.items())
+FOREIGN_READ = ", ".join(f"{ending} ({each.tool})" for ending, each in FORMATS.items())
+FOREIGN = ", ".join(f"{end} ({each.tool})" for end, each in FORMATS.items() if each.write)
 DATA_HELP = "folder of images, list file, .npy, .npz[:key] or IDX file (.gz too)"
 
 

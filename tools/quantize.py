@@ -4,7 +4,11 @@
 
 The table may be edited by hand. With --data the result is compared with float on all of it.
 Other tools' tables may lack some scales (ncnn knows only what convolutions read): those are
-measured on --data.
+measured on --data. A prototxt of Ristretto or of Intel's calibrator is a table too, by its
+quantization_param:
+
+    demitasse quantize quantized.prototxt net.caffemodel --table quantized.prototxt --data photos/ \
+        -o net.demi
 """
 
 from __future__ import annotations
@@ -22,7 +26,11 @@ from demitasse.tools.answer import Answer
 def declare(parser: ArgumentParser) -> None:
     shared.caffe(parser)
     parser.add_argument(
-        "--table", metavar="FILE", type=Path, required=True, help=f".dtable, or {shared.FOREIGN}"
+        "--table",
+        metavar="FILE",
+        type=Path,
+        required=True,
+        help=f".dtable, or {shared.FOREIGN_READ}",
     )
     shared.written(parser, "the model")
     shared.data(parser, required=False)
