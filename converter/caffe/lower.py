@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from demitasse.converter.caffe.fillers import check, fill, has_meaning
-from demitasse.converter.caffe.magnitudes import Magnitudes
+from demitasse.converter.caffe.magnitudes import LARGEST, Magnitudes
 from demitasse.converter.caffe.params import Params
 from demitasse.converter.caffe.problems import Problems
 from demitasse.converter.caffe.registry import Entry
@@ -34,6 +34,7 @@ from demitasse.protos.dialect import dialect
 # Fields of a layer that do not belong to its type.
 COMMON = {"name", "type", "bottom", "top", "phase", "include", "exclude", "param", "blobs"}
 COMMON |= {"loss_weight", "loss_param", "propagate_down"}
+COMMON |= {"quantization_param"}  # of forks: not part of the float network, but a table of scales
 
 
 MAX_COUNT = 2**31 - 1
@@ -317,12 +318,17 @@ class Context:
         return {key: found[key] for key in expected}
 
     def _filled(self, index: int, key: str, blob: Blob) -> np.ndarray:
-        """What no file gives: by the filler, a generator for each blob."""
+        """What no file gives: by the filler, a generator for each blob. Matrices at random are
+        drawn smaller where their input has grown large, as it does in deep residual nets."""
+        size = self._builder.magnitudes[self.bottoms[0]] if self.bottoms else 1.0
         if key == "variance" and blob.filler is None:
-            return np.full(blob.shape, self._builder.magnitudes[self.bottoms[0]] ** 2, np.float32)
+            return np.full(blob.shape, size**2, np.float32)
         seed = self._builder.options.random_weights or 0
         rng = np.random.default_rng((seed, zlib.crc32(self.name.encode()), index))
-        return fill(blob.filler, blob.shape, key, rng)
+        made = fill(blob.filler, blob.shape, key, rng)
+        if size > LARGEST and len(blob.shape) > 1 and not has_meaning(blob.filler):
+            made *= np.float32(LARGEST / size)
+        return made
 
     def fit(self, array: np.ndarray, shape: Shape, key: str) -> np.ndarray:
         """The array in the expected shape; axes of size 1 may differ, as in legacy files."""

@@ -1,6 +1,7 @@
 """How large the activations of a net with random weights are, roughly: the root mean square of
 each tensor, when the inputs' is 1. A random BatchNorm takes its variance from it, as if it had seen
-data; without that, deep residual nets grow beyond what is of use (He, Zhang, Ren and Sun, 2015).
+data, and random matrices their scale where it is large; without that, deep residual nets grow
+beyond what is of use.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from demitasse.converter.ops import (
     Softmax,
     Tanh,
 )
+
+LARGEST = 4.0  # where an input is beyond this, weights are drawn as if it were not
 
 
 class Magnitudes:
@@ -59,7 +62,9 @@ def _size(node: Node, inputs: list[float]) -> float:
         return min(x / sqrt(2), max(abs(op.low), abs(op.high)))
     if isinstance(op, Eltwise) and op.kind != "max":
         return sqrt(sum(size**2 for size in inputs)) if op.kind == "sum" else prod(inputs)
-    if isinstance(op, Sigmoid | Tanh | Softmax | Mvn):
+    if isinstance(op, Sigmoid):
+        return 0.5
+    if isinstance(op, Tanh | Softmax | Mvn):
         return min(x, 1.0)
     return x
 

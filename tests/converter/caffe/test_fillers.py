@@ -176,3 +176,16 @@ def test_without_a_seed_nothing_is_drawn(tmp_path: Path) -> None:
     path = tmp_path / "net.prototxt"
     path.write_text(INPUT + CONV % ("a", "data", "a", "weight_filler { type: 'msra' }"))
     assert load_caffe(path).nodes[0].weights == {}
+
+
+def test_deep_residual_nets_stay_within_bounds(load) -> None:
+    """Thirty linear blocks with He's weights would grow by 3 ** 15."""
+    text, last = INPUT, "data"
+    for i in range(30):
+        text += CONV % (f"c{i}", last, f"c{i}", "weight_filler { type: 'msra' }")
+        text += f'layer {{ name: "s{i}" type: "Eltwise" bottom: "{last}" bottom: "c{i}" '
+        text += f'top: "s{i}" }}\n'
+        last = f"s{i}"
+    x = np.random.default_rng(0).standard_normal((1, 6, 8, 8)).astype(np.float32)
+    y = evaluate(load(text, random_weights=3), {"data": x})[last]
+    assert 1 < y.std() < 200
