@@ -1,6 +1,10 @@
 /* The portable kernels compiled again for AVX2, with the lanes of lanes_avx2.h: the same bits. */
 #if defined(__x86_64__)
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
+#else
 #pragma GCC target("avx2")
+#endif
 
 #define DMT_AVX2
 #define DMT_KERNEL(name) name##_avx2
@@ -32,6 +36,10 @@ DMT_PLAIN_OPERATORS(DECLARE)
 #define ENTRY(name) &DMT_KERNEL(name),
 #define PLAIN(name) &name,
 const dmt_operator *const dmt_avx2[] = {DMT_OPERATORS(ENTRY) DMT_PLAIN_OPERATORS(PLAIN) NULL};
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
 
 #else
 typedef int dmt_no_avx2; /* C99 wants something in a file */
