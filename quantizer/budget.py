@@ -16,14 +16,14 @@ from demitasse.errors import DataError
 from demitasse.quantizer.datasets import Dataset
 from demitasse.quantizer.feed import feed_for
 from demitasse.quantizer.judging import Images, judge_model
-from demitasse.quantizer.precision import Run, raise_layers, sensitivities
+from demitasse.quantizer.precision import Run, measure_noise, raise_layers, rank
 from demitasse.quantizer.preprocess import Preprocess
 from demitasse.quantizer.quantize import quantize
 from demitasse.quantizer.scoring import Fidelity, Score
 from demitasse.quantizer.table import ScaleTable
 from demitasse.runtime.model import Model
 
-RESERVOIR = 16  # images that tell which layers matter
+RESERVOIR = 8  # images that tell which layers matter
 RESERVOIR_SEED = 2
 
 
@@ -75,7 +75,8 @@ def keep_budget(trial: Trial, table: ScaleTable, budget: Budget) -> ScaleTable:
     if budget.holds(_score(trial, table)):
         return table
     with trial_runs(trial) as (folded, run):
-        ranked = sensitivities(folded, table, run)
+        steps = rank(folded, table, measure_noise(folded, table, run))
+    ranked = [step.layer for step in steps]
     return raise_layers(table, ranked, lambda tried: budget.holds(_score(trial, tried)))
 
 

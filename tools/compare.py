@@ -70,7 +70,7 @@ def _declare_diagnosis(parser: ArgumentParser) -> None:
     group.add_argument(
         "--suggest",
         action="store_true",
-        help="which layers to raise to INT16; runs a model for each layer, on 16 images",
+        help="which layers to raise to INT16; runs two models for each layer, on 8 images",
     )
     group.add_argument(
         "--drift",

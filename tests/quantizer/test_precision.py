@@ -12,13 +12,20 @@ from support.integers import calibrated
 from demitasse.converter import ops
 from demitasse.converter.evaluate import evaluate
 from demitasse.converter.graph import Graph
-from demitasse.quantizer.precision import Sensitivity, raise_layers, relative_noise, sensitivities
+from demitasse.quantizer.precision import (
+    Noise,
+    Run,
+    measure_noise,
+    raise_layers,
+    rank,
+    relative_noise,
+)
 from demitasse.quantizer.quantize import quantize
 from demitasse.quantizer.reference import run_integer, to_real
 from demitasse.quantizer.table import ScaleTable
 
 TABLE = ScaleTable("int8", False, "mse", "", {})
-RANKED = [Sensitivity(name, 1.0, 1.0) for name in "abcdefg"]
+RANKED = "abcdefg"
 
 
 @pytest.mark.parametrize("needed", range(8))
@@ -65,11 +72,7 @@ def network() -> tuple[Builder, Graph, str]:
     return net, net.graph(), first
 
 
-def test_the_layer_that_int8_does_not_ruin_is_ranked_last() -> None:
-    net, graph, good = network()
-    feed = net.feed(graph)
-    table = calibrated(graph, feed, "int8")
-
+def runner(graph: Graph, feed: dict[str, np.ndarray]) -> Run:
     def run(tried: ScaleTable | None) -> list[dict[str, np.ndarray]]:
         if tried is None:
             return [evaluate(graph, feed)]
@@ -77,7 +80,62 @@ def test_the_layer_that_int8_does_not_ruin_is_ranked_last() -> None:
         tensor = integer.tensors[integer.outputs[0]]
         return [{key: to_real(tensor, x) for key, x in run_integer(integer, feed).items()}]
 
-    ranked = sensitivities(graph, table, run)
-    assert {each.layer for each in ranked} == {node.name for node in graph.nodes}
-    assert ranked[-1].layer == good
-    assert ranked[1].noise > 10 * ranked[-1].noise
+    return run
+
+
+def test_the_layers_that_int8_ruins_are_raised_first() -> None:
+    net, graph, good = network()
+    feed = net.feed(graph)
+    table = calibrated(graph, feed, "int8")
+    noise = measure_noise(graph, table, runner(graph, feed))
+    first, bad, last = (node.name for node in graph.nodes)
+    assert max(noise.tensors, key=lambda name: noise.tensors[name]) == bad
+    assert noise.tensors[bad] > 100 * noise.tensors[first]
+    assert noise.weights[last] > 100 * noise.weights[first]
+    assert noise.images == 1
+    steps = rank(graph, table, noise)
+    assert [step.layer for step in steps] == [bad, last, good]
+    left = [step.noise for step in steps]
+    assert left == sorted(left, reverse=True)
+    assert left[1] < noise.total / 5 < left[0]  # one of the two alone mends next to nothing
+    assert left[2] == pytest.approx(noise.least)
+
+
+def test_parts_add_up_to_the_whole() -> None:
+    net = Builder(seed=11)
+    x = net.input("data", 1, 4, 8, 8)
+    for _ in range(3):
+        x = net.add(ops.Conv2d(4, (1, 1)), x, weight=net.random(4, 4, 1, 1))
+    graph = net.graph()
+    feed = net.feed(graph)
+    table = calibrated(graph, feed, "int8")
+    noise = measure_noise(graph, table, runner(graph, feed))
+    assert noise.tensors.keys() == {"data", *(node.name for node in graph.nodes)}
+    parts = sum(noise.tensors.values()) + sum(noise.weights.values())
+    assert parts == pytest.approx(noise.total, rel=0.3)
+    assert noise.least < noise.total / 1000
+
+
+def test_a_tensor_is_mended_once_all_around_it_are_raised() -> None:
+    """a -> x -> b, c: x costs most, c is dear, and nothing else matters."""
+    net = Builder(seed=1)
+    data = net.input("data", 1, 4, 4, 4)
+    a = net.add(ops.Conv2d(4, (1, 1)), data, weight=net.random(4, 4, 1, 1))
+    b = net.add(ops.Relu(), a)
+    c = net.add(ops.Conv2d(64, (3, 3)), a, weight=net.random(64, 4, 3, 3))
+    graph = net.graph()
+    table = calibrated(graph, net.feed(graph), "int8")
+    noise = Noise(1.0, 0.0, {"data": 0.1, a: 0.9, b: 0.0, c: 0.0}, {a: 0.0, c: 0.0}, 1)
+    steps = rank(graph, table, noise)
+    assert [(step.layer, step.noise) for step in steps] == [
+        (a, pytest.approx(0.9)),  # which mends data
+        (b, pytest.approx(0.9)),
+        (c, pytest.approx(0.0)),
+    ]
+    raised = replace(table, layers={b: "int16"})
+    assert [step.layer for step in rank(graph, raised, noise)] == [a, c]
+    kept = replace(table, layers={c: "int8"})
+    assert [(step.layer, step.noise) for step in rank(graph, kept, noise)] == [
+        (a, pytest.approx(0.9)),
+        (b, pytest.approx(0.9)),
+    ]
