@@ -34,6 +34,7 @@ class Source:
     shape: Shape | None
     data_layer: bool
     crop_size: int = 0
+    line: int | None = None
 
 
 def is_source(layer: Layer) -> bool:
@@ -114,7 +115,7 @@ def sources(layer: Layer) -> list[Source]:
     transform = Params("transform_param", layer.param("transform_param"))
     crop = transform.integer("crop_size")
     return [
-        Source(top, shapes[i] if shapes else None, layer.type != "Input", crop)
+        Source(top, shapes[i] if shapes else None, layer.type != "Input", crop, layer.line)
         for i, top in enumerate(layer.tops)
     ]
 

@@ -18,6 +18,7 @@ from demitasse.errors import ParseError, ShapeError
 
 NORMS = {"FAN_IN": 0, "FAN_OUT": 1, "AVERAGE": 2}
 MEANINGFUL = ("constant", "bilinear")
+NEED_AXES = ("xavier", "msra", "positive_unitball")  # they divide by the length of the first
 MAX_KERNEL = 4096
 # What a blob without a filler is, by its name. Others are drawn: zeros would make every net 0.
 DEFAULTS = {"factor": 1.0, "scale": 1.0, "slope": 0.25}
@@ -43,6 +44,8 @@ def check(filler: Message, shape: Shape) -> None:
         params.real(name)
     if params.integer("sparse", -1) != -1 and kind != "gaussian":
         raise ParseError(f"a {kind} filler cannot be sparse", line=filler.line)
+    if not shape and kind in NEED_AXES:
+        raise ShapeError(f"a {kind} filler cannot fill a single value", line=filler.line)
     if kind == "bilinear" and (len(shape) != 4 or shape[2] != shape[3]):
         raise ShapeError(
             f"a bilinear filler needs a square 4-D blob, found shape {shape}", line=filler.line

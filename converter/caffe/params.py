@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from demitasse.converter.caffe.text import Field, Message
+from demitasse.errors import ParseError
 
 T = TypeVar("T")
 
@@ -95,6 +96,8 @@ class Params:
         self._asked.add(name)
         self._single.add(name)
         field = self.message.last(name)
+        if field is not None and field.listed:
+            raise ParseError(f"{name} is one value, found a list", line=field.line)
         return default if field is None else convert(field)
 
     def _all(self, name: str) -> list[Field]:

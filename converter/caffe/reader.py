@@ -80,7 +80,8 @@ def load_caffe(
             also gives the fields of a caffemodel alone their names; guessed if None.
         strict: take remarks (unknown fields, ...) for errors. Else they are DemitasseWarnings.
         random_weights: a seed. Blobs that no file gives are drawn as the text's fillers say, each
-            layer's by itself; without a filler as suits (msra, BatchNorm by the size of its input).
+            layer's by itself; without a filler as suits (msra, BatchNorm by the size of its input),
+            and smaller where activations would grow out of bounds.
 
     Raises:
         DemitasseError: everything that is wrong with the input, in one error; ParseError,
@@ -139,6 +140,9 @@ def read_caffe(
         with problems.collect():
             select(wiring, [outputs] if isinstance(outputs, str) else outputs)
     _refuse_unknown_types(wiring, known, problems)
+    if not (wiring.outputs or problems.errors):
+        remedy = "take a blob that is there as the output, with --outputs"
+        problems.add(ParseError("a net without outputs", remedy=remedy))
     weights = path if network.binary else None if caffemodel is None else Path(caffemodel)
     store = Store([] if weights is None else read_weights(weights))
     shapes = _input_shapes(wiring, input_shapes or {}, store, problems)
@@ -166,13 +170,29 @@ def _layers(
     for field in text.fields:
         if field.name not in NET_FIELDS:
             problems.remark(f"unknown field {field.name} is ignored", line=field.line)
+        elif field.name in ("force_backward", "debug_info"):
+            with problems.collect(line=field.line):
+                field.boolean()
     state = net_state(text, phase, level, stages)
     kept = []
     for layer in upgrade(text, problems):
         with problems.collect(layer.name, layer.line):
             if takes_part(layer, state):
                 kept.append(layer)
+                _check_counts(layer)
     return kept
+
+
+def _check_counts(layer: Layer) -> None:
+    """Raise ParseError for what training reads, once for each top or bottom, in another number."""
+    tops = layer.tops
+    if layer.type.endswith("Loss"):  # has a top, written or not
+        tops = tops or layer.bottoms[:1]
+    for name, blobs in (("loss_weight", tops), ("propagate_down", layer.bottoms)):
+        fields = layer.message.all(name)
+        if fields and len(fields) != len(blobs):
+            message = f"{len(fields)} times {name}, expected {len(blobs)}"
+            raise ParseError(message, line=fields[0].line)
 
 
 def _with_known_type(layer: Layer, known: Iterable[str]) -> Layer:
@@ -241,13 +261,14 @@ def _input_shapes(
                 )
             )
     for value in wiring.inputs:
-        written = None if value.source is None else value.source.shape
+        written, line = (value.source.shape, value.source.line) if value.source else (None, None)
         shape = tuple(map(int, given[value.blob])) if value.blob in given else written
         if shape is None:
             if not problems.blames(value.maker):
-                problems.add(_missing_shape(value, _channels(value, wiring, store)))
+                problems.add(_missing_shape(value, _channels(value, wiring, store)), line=line)
         elif not 0 < len(shape) <= MAX_AXES or min(shape) < 1 or count(shape) > MAX_COUNT:
-            problems.add(ShapeError(f"input '{value.blob}' cannot have shape {shape}"))
+            error = ShapeError(f"input '{value.blob}' cannot have shape {shape}")
+            problems.add(error, value.maker, line)
         else:
             shapes[value.tensor] = shape
     return shapes
@@ -272,8 +293,16 @@ def _missing_shape(value: Value, channels: int) -> ShapeError:
     )
 
 
+def _name(text: Message, problems: Problems) -> str:
+    names = text.all("name")
+    with problems.collect():
+        if len(names) > 1:
+            raise ParseError("name is given twice", line=names[1].line)
+        return names[0].string() if names else ""
+    return ""
+
+
 def _graph(text: Message, wiring: Wiring, builder: Builder) -> Graph:
-    name = text.last("name")
     alive = [value for value in wiring.values() if value.tensor in builder.tensors]
     blobs = {value.key: value.tensor for value in alive}
     for blob, value in wiring.current.items():
@@ -285,5 +314,5 @@ def _graph(text: Message, wiring: Wiring, builder: Builder) -> Graph:
         inputs=tuple(v.tensor for v in wiring.inputs if v.tensor in builder.tensors),
         outputs=tuple(v.tensor for v in wiring.outputs if v.tensor in builder.tensors),
         blobs=blobs,
-        name="" if name is None else name.string(),
+        name=_name(text, builder.problems),
     )

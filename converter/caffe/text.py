@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from google.protobuf import text_encoding, text_format
@@ -68,6 +68,7 @@ class Field:
     value: str | Message
     line: int
     quoted: bool = False
+    listed: bool = False  # stands in brackets
 
     def message(self) -> Message:
         if isinstance(self.value, Message):
@@ -218,7 +219,8 @@ class _Parser:
         while not self.tokens.TryConsume("]"):
             if fields and not self.tokens.TryConsume(","):
                 raise self.error("',' or ']' in a list")
-            fields.append(self.value(name, self.lines.drawn, depth))
+            value = self.value(name, self.lines.drawn, depth)
+            fields.append(replace(value, listed=True))
         return fields
 
     def value(self, name: str, line: int, depth: int) -> Field:

@@ -165,7 +165,7 @@ def _connect(wiring: Wiring, layer: Layer, names: Names, constant: bool) -> None
     tops = []
     for index, (blob, source) in enumerate(zip(layer.tops, origins, strict=True)):
         in_place = index < len(bottoms) and layer.bottoms[index] == blob
-        if blob in wiring.current and (not in_place or bottoms[index].readers > 1):
+        if blob in wiring.current and (not in_place or _is_shared(bottoms[index])):
             reason = "is read by another layer too" if in_place else "exists already"
             raise ParseError(f"top blob '{blob}' is produced twice: it {reason}")
         value = Value(blob, name, source)
@@ -175,6 +175,11 @@ def _connect(wiring: Wiring, layer: Layer, names: Names, constant: bool) -> None
         wiring.inputs += tops
     else:
         wiring.steps.append(Step(name, layer, tuple(bottoms), tuple(tops)))
+
+
+def _is_shared(value: Value) -> bool:
+    """Whether others than the last reader read it; a layer that is dropped counts too."""
+    return value.readers + value.dropped_readers > 1
 
 
 def _is_label(value: Value) -> bool:

@@ -20,12 +20,12 @@ def eltwise(context: Context) -> None:
     if kind == "max" and len(coefficients) == len(context.bottoms):
         coefficients = ()  # Caffe checks their number and makes no use of them
     op = Eltwise(kind, coefficients)
-    op.infer_shapes([context.shape_of(x) for x in inputs], {})
     if kind != "prod" and context.layer.bottoms[0] in context.layer.tops:
         context.remark("works in place: Caffe clears the first bottom before it adds it")
         if kind == "sum":
             op = Eltwise(kind, (0.0, *(coefficients or (1.0,) * len(inputs))[1:]))
         else:
+            op.infer_shapes([context.shape_of(x) for x in inputs], {})
             inputs = inputs[1:]
     context.emit(op if len(inputs) > 1 else Identity(), inputs=inputs)
 

@@ -91,13 +91,12 @@ def lrn(context: Context) -> None:
     size = params.integer("local_size", 5)
     if size < 1 or size % 2 == 0:
         raise ParseError(f"local_size must be odd and positive, found {size}")
+    across = params.symbol("norm_region", REGIONS, "ACROSS_CHANNELS") == "ACROSS_CHANNELS"
+    if across and context.layer.bottoms[0] in context.layer.tops:
+        context.remark("works in place: Caffe computes that on a GPU only, or else loses it")
     context.emit(
         Lrn(
-            region=(
-                "within"
-                if params.symbol("norm_region", REGIONS, "ACROSS_CHANNELS") == "WITHIN_CHANNEL"
-                else "across"
-            ),
+            region="across" if across else "within",
             size=size,
             alpha=params.real("alpha", 1.0),
             beta=params.real("beta", 0.75),
