@@ -116,8 +116,9 @@ def _suggestion(found: Suggestion, scales: ScaleTable, seconds: float) -> str:
     cost = f"{plural(found.models, 'model')} × {plural(found.images, 'image')}, {seconds:.0f} s"
     names = found.layers(scales).items()
     body = ",\n".join(f"    {json.dumps(k, ensure_ascii=False)}: {json.dumps(v)}" for k, v in names)
+    gained = f"{decibels(found.sqnr)}, with it {decibels(found.reached)}"
     lines = [
-        ("suggested plan", f"outputs have {decibels(found.sqnr)} ({cost})"),
+        ("suggested plan", f"outputs have {gained} ({cost})"),
         ("", "in the table, then `demitasse quantize`:"),
     ]
     gains = table(["raise to INT16", "predicted with those above"], rows)

@@ -62,6 +62,7 @@ def test_raising_what_is_advised_gains_what_was_predicted() -> None:
     advised = replace(net.table, layers=found.layers(net.table))
     assert found.steps[found.advised - 1].sqnr >= found.sqnr + 3
     assert net.decibels(advised) == pytest.approx(found.steps[found.advised - 1].sqnr, abs=3)
+    assert net.decibels(advised) == pytest.approx(found.reached)
     everything = replace(net.table, layers=dict.fromkeys(net.names, "int16"))
     assert found.steps[-1].sqnr == pytest.approx(net.decibels(everything))
 
@@ -69,7 +70,9 @@ def test_raising_what_is_advised_gains_what_was_predicted() -> None:
 def test_the_number_of_models_is_told() -> None:
     net = Network()
     found = suggest(net.graph, net.table, net.run)
-    assert found.models == net.runs == 5 + 4 + 3  # tensors, weights; float, INT16 and the table's
+    assert (
+        found.models == net.runs == 5 + 4 + 5
+    )  # tensors, weights; float twice, INT16, the table's, advised
 
 
 def test_a_wish_decides_how_many_are_advised() -> None:

@@ -239,7 +239,7 @@ def test_compare_diagnoses_by_the_table(shell: Shell) -> None:
         if layer["blob"] in rows:
             assert layer["layer"] == rows[layer["blob"]]["layer"]
         assert layer["dtype"] == "float32" or 20 < layer["alone"]["sqnr"] < 60
-    convolution = next(layer for layer in data["layers"] if layer["blob"] == "conv2/pw")
+    convolution = next(layer for layer in data["layers"] if layer["layer"] == "conv2/pw")
     assert convolution["weights"]["sqnr"] > convolution["alone"]["sqnr"]
     assert len(convolution["worst"]) == 3
     out = shell(f"compare net.demi {NETWORK} {DATA} --samples 8")
@@ -284,7 +284,9 @@ def test_a_suggestion_can_be_pasted_and_helps(shell: Shell) -> None:
     end = "--outputs score"
     shell(f"compile {NETWORK} {DATA} {end} -o net.demi")
     before = shell.json(f"compare net.demi {NETWORK} {DATA} {end}")
-    out = shell(f"compare net.demi {NETWORK} {DATA} {end} --suggest --diagnose 0")
+    out = shell(
+        f"compare net.demi {NETWORK} {DATA} {end} --suggest --diagnose 0 --min-sqnr 42", status=1
+    )
     line = out[out.index('  "layers": {') :].rstrip("\n")
     table = Path("net.dtable").read_text()
     assert '  "layers": {},' in table
@@ -292,7 +294,7 @@ def test_a_suggestion_can_be_pasted_and_helps(shell: Shell) -> None:
     assert "int16" in read_table(Path("better.dtable")).layers.values()
     shell(f"quantize {NETWORK} {end} --table better.dtable -o better.demi")
     after = shell.json(f"compare better.demi {NETWORK} {DATA} {end}")
-    assert after["outputs"][0]["sqnr"] > before["outputs"][0]["sqnr"] + 3
+    assert before["outputs"][0]["sqnr"] < 40 < 41 < after["outputs"][0]["sqnr"]
     shell(f"compile {NETWORK} {DATA} {end} --int16 -o net.demi")
     shell(f"compare net.demi {NETWORK} {DATA} {end} --suggest", status=2)
     assert "nothing to raise" in shell.err
@@ -306,7 +308,7 @@ def test_embeddings_are_verified_by_identities(shell: Shell) -> None:
     assert found["genuine"] + found["impostor"] == 600 * 599 // 2
     assert [point["far"] for point in found["points"]] == [0.1, 0.01, 0.001, 1e-4, 1e-5]
     for point in found["points"]:
-        assert abs(point["tar"] - point["float_tar"]) < 0.02
+        assert abs(point["tar"] - point["float_tar"]) < 0.05
         assert abs(point["shift"]) < 0.05
     assert found["points"][0]["float_tar"] > 0.9
     assert "float threshold" in shell(command)
