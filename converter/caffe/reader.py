@@ -173,7 +173,9 @@ def _layers(
         elif field.name in ("force_backward", "debug_info"):
             with problems.collect(line=field.line):
                 field.boolean()
-    state = net_state(text, phase, level, stages)
+    state = net_state(Message(), phase, level, stages)
+    with problems.collect():
+        state = net_state(text, phase, level, stages)
     kept = []
     for layer in upgrade(text, problems):
         with problems.collect(layer.name, layer.line):
