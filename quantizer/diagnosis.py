@@ -148,7 +148,7 @@ def _layers(folded: Graph, integer: Graph) -> list[_Layer]:
         moves = isinstance(node.op, (*LAYOUT, Constant)) or node.op.shape_only
         if moves or output is None or output.shape != folded.tensors[name].shape:
             continue
-        forms = _forms(name, folded, integer, producers)
+        forms = forms_read(name, folded, integer, producers)
         made = weighted.get(node.name)
         if made is not None:
             x, y = integer.tensors[made.inputs[0]], integer.tensors[made.outputs[0]]
@@ -159,7 +159,7 @@ def _layers(folded: Graph, integer: Graph) -> list[_Layer]:
     return found
 
 
-def _forms(
+def forms_read(
     name: str, folded: Graph, integer: Graph, producers: Mapping[str, Node]
 ) -> dict[str, Tensor]:
     """The float values that the integer nodes behind the tensor `name` read, as they read them."""
