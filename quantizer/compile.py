@@ -24,11 +24,16 @@ from demitasse.quantizer.datasets import DataSpec
 from demitasse.quantizer.drift import Drift, find_drift
 from demitasse.quantizer.files import check_folder
 from demitasse.quantizer.judging import Images, choose_images, judge_model
-from demitasse.quantizer.measure import auto_methods, calibrate, float_model, fold
+from demitasse.quantizer.measure import (
+    auto_methods,
+    calibrate,
+    find_exponents,
+    float_model,
+    fold,
+)
 from demitasse.quantizer.overrides import by_tensor
 from demitasse.quantizer.preprocess import Preprocess
 from demitasse.quantizer.quantize import quantize
-from demitasse.quantizer.repair import is_equalized
 from demitasse.quantizer.repair.reservoir import repair_table
 from demitasse.quantizer.repair.weights import REPAIRS
 from demitasse.quantizer.scoring import Score
@@ -109,7 +114,7 @@ def compile(
     weight_method: of finding the scales of INT8 weights. small_weights: layers whose weights take
     four bits, or ("all",). repairs: of INT8 weights, "bias" and "rounding"; by default both where
     weights take four bits, else none.
-    equalized: prepare integer models with `repair.equalize` (a given table says it by itself).
+    equalized: give channels factors with `repair.equalize` (a given table has them).
     sources: files whose hashes the model should name. Raises DemitasseError on bad input; then
     nothing is written.
     """
@@ -118,15 +123,23 @@ def compile(
     if isinstance(table, str | os.PathLike):
         table = complete_table(Path(table), graph, data, preprocess, quiet)
     _check(path, precision, data, table, budget)
-    if table is not None:
-        equalized = is_equalized(table.tensors)
-    folded = fold(graph, equalized and precision != "fp32")
     images = choose_images(data, labels, judge)
+    exponents = {} if table is None else table.equalized
+    if table is None and equalized and precision != "fp32" and images.calibrate is not None:
+        exponents = find_exponents(graph, images.calibrate, preprocess, quiet)
+    folded = fold(graph, exponents)
     with float_model(folded) as reference:
         calibrated, drift = 0, None
         if precision != "fp32" and table is None:
             statistics = calibrate(
-                folded, reference, images.calibrate, preprocess, samples, workers, quiet
+                folded,
+                reference,
+                images.calibrate,
+                preprocess,
+                samples,
+                workers,
+                quiet,
+                exponents=exponents,
             )
             calibrated = statistics.count
             given = by_tensor(overrides or {}, statistics.tensors, folded.blobs)
@@ -223,6 +236,7 @@ def _content(
     }
     if table is not None:
         said["method"] = table.method
+        said |= {"equalized": dict(table.equalized)} if table.equalized else {}
         said["table"] = hashlib.sha256(to_text(table).encode()).hexdigest()
     return serialise(final, preprocess=stored.to_record(preprocess, final), metadata=said)
 

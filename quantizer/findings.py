@@ -22,7 +22,6 @@ from demitasse.quantizer.judging import Images
 from demitasse.quantizer.measure import calibrate, float_model, fold
 from demitasse.quantizer.plan import Suggestion, suggest
 from demitasse.quantizer.quantize import quantize
-from demitasse.quantizer.repair import is_equalized
 from demitasse.quantizer.scoring import Score, Scorer, class_axes, class_output, row_outputs
 from demitasse.quantizer.stored import from_model
 from demitasse.quantizer.table import ScaleTable, read_table, to_text
@@ -98,7 +97,8 @@ def investigate(
     if question.embedding and dataset.labels is None:
         raise DataError("embeddings are verified by identities", remedy="give them as --labels")
     table = find_table(model, file, question)
-    folded = fold(graph, is_equalized(tensor.name or "" for tensor in file.tensors))
+    exponents = file.metadata.get("equalized")
+    folded = fold(graph, exponents if isinstance(exponents, dict) else None)
     few = dataset if question.samples is None else dataset.subset(question.samples)
     preprocess = from_model(file)
     feed = feed_for({name: folded.tensors[name].shape for name in folded.inputs}, preprocess)

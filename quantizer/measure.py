@@ -6,6 +6,7 @@ import hashlib
 import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -20,15 +21,29 @@ from demitasse.quantizer.calibrate import DEFAULT_COUNT, collect
 from demitasse.quantizer.datasets import Dataset, DataSpec, open_dataset
 from demitasse.quantizer.feed import feed_for
 from demitasse.quantizer.preprocess import Preprocess
-from demitasse.quantizer.repair import equalize
+from demitasse.quantizer.repair import Exponents, choose_exponents, equalize, listen
 from demitasse.quantizer.statistics import Statistics
 from demitasse.runtime.model import Model
 
+LISTENED = 32  # images that tell how loud channels are
+LISTENED_SEED = 5
 
-def fold(graph: Graph, equalized: bool) -> Graph:
-    """The graph as it is calibrated and run."""
-    folded = optimize(graph)
-    return equalize(folded) if equalized else folded
+
+def fold(graph: Graph, exponents: Exponents | None = None) -> Graph:
+    """The graph as it is calibrated and run, its channels equalized by these factors."""
+    return equalize(optimize(graph), exponents or {})
+
+
+def find_exponents(
+    graph: Graph, dataset: Dataset, preprocess: Preprocess, quiet: bool = True
+) -> dict[str, str]:
+    """The factors that suit a few of the images: the same ones for every shard."""
+    folded = fold(graph)
+    feed = feed_for({name: folded.tensors[name].shape for name in folded.inputs}, preprocess)
+    few = dataset.subset(LISTENED, LISTENED_SEED)
+    shown = tqdm(few, desc="equalize", unit="sample", disable=quiet, leave=False)
+    with float_model(folded) as reference:
+        return choose_exponents(folded, listen(Model.open(reference), map(feed, shown)))
 
 
 @contextmanager
@@ -49,10 +64,14 @@ def calibrate(
     workers: int = 1,
     quiet: bool = True,
     shard: tuple[int, int] = (1, 1),
+    exponents: Exponents | None = None,
 ) -> Statistics:
-    """Statistics of a folded graph's tensors, from its float model on this machine."""
+    """Statistics of a folded graph's tensors, from its float model on this machine.
+
+    exponents: those that the graph was equalized by; the statistics remember them.
+    """
     assert dataset is not None
-    return collect(
+    found = collect(
         partial(Model.open, reference),
         dataset,
         preprocess,
@@ -63,6 +82,9 @@ def calibrate(
         model=hashlib.sha256(reference.read_bytes()).hexdigest()[:16],
         quiet=quiet,
     )
+    if not exponents:
+        return found
+    return replace(found, context={**found.context, "equalized": dict(exponents)})
 
 
 def auto_methods(
@@ -95,6 +117,9 @@ def measure(
 ) -> Statistics:
     """The statistics of a network as `load_caffe` gives it, over all of the data."""
     check_weights(graph)
-    folded, dataset = fold(graph, equalized), open_dataset(data)
+    dataset = open_dataset(data)
+    exponents = find_exponents(graph, dataset, preprocess, quiet) if equalized else {}
+    folded = fold(graph, exponents)
+    how = (dataset, preprocess, samples, workers, quiet, shard, exponents)
     with float_model(folded) as reference:
-        return calibrate(folded, reference, dataset, preprocess, samples, workers, quiet, shard)
+        return calibrate(folded, reference, *how)

@@ -60,7 +60,8 @@ class ScaleTable:
 
     weight_bits: 4 for those layers whose weights take four bits. biases: of nodes that have others
     than the network's. rounding: what to add to the nearest codes of a node's weights, as
-    `differences` encodes it. These three are for layers in `precision`.
+    `differences` encodes it. These three are for layers in `precision`. equalized: the factors of
+    tensors' channels, as `repair.equalize` has them.
     """
 
     precision: str
@@ -75,6 +76,7 @@ class ScaleTable:
     weight_bits: Mapping[str, int] = field(default_factory=dict)
     biases: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     rounding: Mapping[str, str] = field(default_factory=dict)
+    equalized: Mapping[str, str] = field(default_factory=dict)
 
     def tensor(self, name: str) -> TensorScale:
         """The scale of one tensor. DataError names it where it is missing."""
@@ -141,6 +143,7 @@ def build_table(
         tensors,
         warnings=tuple(warnings),
         weight_method=weight_method,
+        equalized=stats.context.get("equalized", {}),
     )
 
 
@@ -210,7 +213,12 @@ def to_text(table: ScaleTable) -> str:
 def _repairs(table: ScaleTable) -> dict[str, Mapping[str, Any]]:
     """What few tables have, left out of the others."""
     biases = {k: [_short(v) for v in values] for k, values in sorted(table.biases.items())}
-    parts = {"weight_bits": table.weight_bits, "biases": biases, "rounding": table.rounding}
+    parts = {
+        "equalized": table.equalized,
+        "weight_bits": table.weight_bits,
+        "biases": biases,
+        "rounding": table.rounding,
+    }
     return {key: dict(sorted(rows.items())) for key, rows in parts.items() if rows}
 
 
@@ -256,6 +264,7 @@ def _read_repairs(root: _Checked) -> dict[str, Any]:
     if method not in WEIGHT_METHODS:
         raise ValueError(f"weight_method: {method!r} is none of {', '.join(WEIGHT_METHODS)}")
     bits, biases, rounding = (root.rows(key) for key in ("weight_bits", "biases", "rounding"))
+    equalized = root.rows("equalized")
     for name in rounding.names():
         try:
             decode(rounding.text(name))
@@ -266,7 +275,15 @@ def _read_repairs(root: _Checked) -> dict[str, Any]:
         "weight_bits": {name: _four_or_eight(bits, name) for name in bits.names()},
         "biases": {name: biases.reals(name) for name in biases.names()},
         "rounding": {name: rounding.text(name) for name in rounding.names()},
+        "equalized": {name: _digits(equalized, name) for name in equalized.names()},
     }
+
+
+def _digits(rows: _Checked, name: str) -> str:
+    text = rows.text(name)
+    if not text or set(text) - set("0123456789abcdef"):
+        raise ValueError(f"equalized.{name}: {_json(text)[:40]} is not of hexadecimal digits")
+    return text
 
 
 def _four_or_eight(bits: _Checked, name: str) -> int:

@@ -13,7 +13,6 @@ from demitasse.quantizer.datasets import DataSpec
 from demitasse.quantizer.foreign import FORMATS
 from demitasse.quantizer.measure import measure
 from demitasse.quantizer.preprocess import Preprocess
-from demitasse.quantizer.repair import is_equalized
 from demitasse.quantizer.table import ScaleTable, build_table, read_table, write_table
 
 
@@ -44,7 +43,7 @@ def complete_table(
             remedy="give --data to measure it",
         )
     statistics = measure(graph, data, preprocess, equalized=False, quiet=quiet)
-    measured = build_table(statistics, symmetric=table.symmetric)
+    measured = build_table(statistics, table.precision, symmetric=table.symmetric)
     warnings = (*table.warnings, f"measured, for the table has none: {names}")
     return replace(table, tensors={**measured.tensors, **table.tensors}, warnings=warnings)
 
@@ -54,18 +53,20 @@ def save_table(table: ScaleTable, path: Path, graph: Graph | None = None) -> Non
     if path.suffix not in FORMATS:
         write_table(table, path)
         return
-    tool = FORMATS[path.suffix].tool
+    tool, _, write = FORMATS[path.suffix]
+    if write is None:
+        raise DataError(f"a table for {tool} is only read", file=path, remedy="name a .dtable")
     if graph is None:
         raise DataError(
             f"a table for {tool} is written by the network's names and weights",
             file=path,
             remedy="name the prototxt and caffemodel",
         )
-    if is_equalized(table.tensors):
+    if table.equalized:
         raise DataError(
             f"{tool} knows nothing of equalized channels",
             file=path,
             remedy="calibrate with --no-equalize",
         )
     check_weights(graph)
-    FORMATS[path.suffix].write(table, optimize(graph), path)
+    write(table, optimize(graph), path)

@@ -19,7 +19,6 @@ from demitasse.quantizer.drift import Drift, find_drift
 from demitasse.quantizer.measure import auto_methods, fold
 from demitasse.quantizer.overrides import by_tensor
 from demitasse.quantizer.preprocess import Preprocess
-from demitasse.quantizer.repair import is_equalized
 from demitasse.quantizer.statistics import Statistics, load
 from demitasse.quantizer.table import Override, build_table
 from demitasse.quantizer.table_files import save_table
@@ -95,7 +94,7 @@ def _overrides(
     statistics: Statistics, options: Namespace, graph: Graph | None, preprocess: Preprocess
 ) -> dict[str, Override]:
     """What the options say of single blobs, and what images say where the method is `auto`."""
-    folded = None if graph is None else fold(graph, is_equalized(statistics.tensors))
+    folded = None if graph is None else fold(graph, statistics.context.get("equalized"))
     blobs = None if folded is None else folded.blobs
     given = by_tensor(shared.overrides(options), statistics.tensors, blobs)
     if options.method != AUTO or options.precision != "int8":

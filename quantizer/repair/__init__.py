@@ -1,5 +1,12 @@
-"""Rewrites of the float graph that lose less to integers."""
+"""Rewrites of the float graph, and of its integers, that lose less."""
 
-from demitasse.quantizer.repair.equalize import EQUALIZED, equalize, is_equalized
+from demitasse.quantizer.repair.equalize import (
+    EQUALIZED,
+    Exponents,
+    Loudness,
+    choose_exponents,
+    equalize,
+    listen,
+)
 
-__all__ = ["EQUALIZED", "equalize", "is_equalized"]
+__all__ = ["EQUALIZED", "Exponents", "Loudness", "choose_exponents", "equalize", "listen"]

@@ -1,86 +1,240 @@
-"""Make the channels that a depthwise convolution reads equally important.
+"""Give the channels of a tensor factors, so that its one scale serves them all.
 
-One scale serves all channels of a tensor. Where a depthwise convolution reads it, a channel's
-rounding error e comes out as |w| e, w being the channel's own kernel: the step that a loud channel
-of small kernel needs drowns a quiet one of large kernel. The layer before may give channel c times
-f and the kernel be divided by f, since ReLU and PReLU pass positive factors on. With f = |w| every
-channel counts the same, and the least squared error of the tensor is that of the result.
+One scale serves all channels of a tensor: where one is loud, the others have few steps left. A
+convolution or inner product may write channel c times f[c], through ReLU, PReLU and pooling, if the
+convolutions that read it have weights divided by f[c]. (The idea is Nagel et al., "Data-free
+quantization through weight equalization and bias correction", 2019; they go by weights.)
 
-The idea is Nagel et al., "Data-free quantization through weight equalization and bias correction"
-(2019); they balance ranges of weights, which per-channel scales make needless here. Factors are
-powers of two, so every float result stays the same, bit for bit.
+Here the loudness r of the channels on a few images tells. Factors are (max r / r)**a, rounded down
+to powers of two, so that no channel gets louder than the loudest was and every float result stays
+the same, bit for bit. Large factors spare the activations and cost the readers' weights, which
+have one scale for all the channels they read; of a few a, that of the least squared error in the
+readers' sums is taken: with n the norm of the weights that meet a channel, s the readers' weight
+scales and m the channels' mean square,
+
+    (max f r)**2 sum (n / f)**2  +  sum s**2 sum f**2 m
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
 from demitasse.converter.graph import Graph, Node
-from demitasse.converter.ops import Conv2d, PRelu, Relu
+from demitasse.converter.ops import Conv2d, Deconv2d, InnerProduct, Pool2d, PRelu, Relu
+from demitasse.errors import DataError
 
 EQUALIZED = "@equalized"  # ends the names of tensors whose channels are not in Caffe's units
-LARGEST = 20  # exponent of the largest factor
+DIGITS = "0123456789abcdef"  # an exponent each; the larger ones do not occur
+SHARES = (0.25, 0.5, 0.75, 1.0)  # what a may be, and 0
+LARGEST = 12
+WORTHWHILE = 0.8  # factors make no more than this share of the error without them
+
+# Tensor, as a convolution writes it -> a digit for each channel: its factor is two to that.
+Exponents = Mapping[str, str]
 
 
-def equalize(graph: Graph) -> Graph:
-    """Rewrite every convolution, with ReLU or PReLU or none, that one depthwise convolution reads.
+class Observed(Protocol):
+    """What shows every tensor of a run, as `Model` does."""
 
-    The tensor between them gets a name of its own and is no blob of Caffe's any more.
+    def observe(
+        self, inputs: Mapping[str, np.ndarray], callback: Callable[[str, np.ndarray], None]
+    ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Loudness:
+    """Of every channel: the largest magnitude, and the mean square; float64 (C,)."""
+
+    largest: np.ndarray
+    square: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """A writer, the tensors that its channels reach in order, and the weighted nodes at the end."""
+
+    writer: Node
+    tensors: tuple[str, ...]
+    readers: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    """Of a reader's weights: the largest magnitude for each output and input (G, O, I), and the sum
+    of squares for each input (G, I)."""
+
+    largest: np.ndarray
+    square: np.ndarray
+    taps: int
+
+
+def choose_exponents(graph: Graph, loudness: Mapping[str, Loudness]) -> dict[str, str]:
+    """Factors for the tensors of a folded graph that can have them and gain by them."""
+    found = {}
+    for span in _spans(graph):
+        name = span.tensors[0]
+        if name in loudness:
+            exponents = _choose(span.readers, loudness[name])
+            if exponents.any():
+                found[name] = "".join(DIGITS[e] for e in exponents)
+    return found
+
+
+def listen(model: Observed, images: Iterable[Mapping[str, np.ndarray]]) -> dict[str, Loudness]:
+    """How loud the channels of all tensors of rank 2 and 4 are on these inputs."""
+    largest: dict[str, np.ndarray] = {}
+    square: dict[str, np.ndarray] = {}
+    count = 0
+
+    def observe(name: str, value: np.ndarray) -> None:
+        if value.ndim in (2, 4):
+            axes = (0, 2, 3)[: value.ndim - 1]
+            size = np.abs(value).max(axes).astype(np.float64)
+            power = np.square(value, dtype=np.float64).mean(axes)
+            largest[name] = np.maximum(largest.get(name, 0.0), size)
+            square[name] = square.get(name, 0.0) + power
+
+    for image in images:
+        model.observe(image, observe)
+        count += 1
+    return {name: Loudness(largest[name], square[name] / count) for name in largest}
+
+
+def equalize(graph: Graph, exponents: Exponents) -> Graph:
+    """The folded graph with these factors.
+
+    The tensors get names of their own and are no blobs of Caffe's any more. DataError where
+    factors do not fit the graph.
     """
+    if not exponents:
+        return graph
+    spans = {span.tensors[0]: span for span in _spans(graph)}
     nodes = {node.name: node for node in graph.nodes}
-    producers, consumers = graph.producers(), graph.consumers()
     renamed: dict[str, str] = {}
-    for reader in graph.nodes:
-        if not _is_depthwise(reader):
-            continue
-        source = reader.inputs[0]
-        writer = producers.get(source)
-        alone = len(consumers[source]) == 1 and source not in graph.outputs
-        if writer is None or not alone or not _passes_factors(writer):
-            continue
-        factors = importance(reader.weights["weight"])
-        if np.all(factors == 1):
-            continue
-        nodes[writer.name] = _scaled(nodes[writer.name], factors, ("weight", "bias"))
-        nodes[reader.name] = _scaled(nodes[reader.name], 1 / factors, ("weight",))
-        renamed[source] = source + EQUALIZED
+    for name, digits in exponents.items():
+        known = name in spans and isinstance(digits, str) and not set(digits) - set(DIGITS)
+        if not known or len(digits) != graph.tensors[name].shape[1]:
+            raise DataError(
+                f"the channels of tensor '{name}' cannot have the factors {str(digits)[:40]}",
+                remedy="use a table of this very network, or calibrate anew",
+            )
+        factors = np.exp2([DIGITS.index(digit) for digit in digits]).astype(np.float32)
+        span = spans[name]
+        nodes[span.writer.name] = _louder(nodes[span.writer.name], factors)
+        for reader in span.readers:
+            nodes[reader.name] = _divided(nodes[reader.name], factors)
+        renamed |= {each: each + EQUALIZED for each in span.tensors}
     return _rename(replace(graph, nodes=tuple(nodes.values())), renamed)
 
 
-def is_equalized(names: Iterable[str]) -> bool:
-    """Whether the tensors of these names come from an equalized graph."""
-    return any(name.endswith(EQUALIZED) for name in names)
+def _spans(graph: Graph) -> Iterable[_Span]:
+    consumers = graph.consumers()
+    for node in graph.nodes:
+        if not _writes_channels(node) or len(graph.tensors[node.outputs[0]].shape) not in (2, 4):
+            continue
+        tensors, readers = [node.outputs[0]], []
+        for name in tensors:  # grows
+            if name in graph.outputs or not consumers[name]:
+                break
+            for consumer in consumers[name]:
+                if _passes_factors(consumer):
+                    tensors.append(consumer.outputs[0])
+                elif _reads_channels(consumer, len(graph.tensors[name].shape)):
+                    readers.append(consumer)
+                else:
+                    break
+            else:
+                continue
+            break
+        else:
+            yield _Span(node, tuple(tensors), tuple(readers))
 
 
-def importance(weight: np.ndarray) -> np.ndarray:
-    """float32 (C,): the norm of each channel's kernel (C, 1, kh, kw), as a power of two relative
-    to the typical one; 1 for a dead channel."""
-    norms = np.sqrt(np.square(weight.astype(np.float64)).sum((1, 2, 3)))
-    alive = (norms > 0) & np.isfinite(norms)
-    if not alive.any():
-        return np.ones(len(weight), np.float32)
-    exponents = np.log2(norms, where=alive, out=np.zeros(len(weight)))
-    exponents = np.rint(exponents - np.median(exponents[alive]))
-    return np.exp2(np.where(alive, np.clip(exponents, -LARGEST, LARGEST), 0)).astype(np.float32)
-
-
-def _is_depthwise(node: Node) -> bool:
-    op, weight = node.op, node.weights.get("weight")
-    return isinstance(op, Conv2d) and weight is not None and op.groups == op.channels == len(weight)
+def _writes_channels(node: Node) -> bool:
+    """Whether a positive factor on a channel's weights and bias is one on its output."""
+    op = node.op
+    if not isinstance(op, Conv2d | InnerProduct) or getattr(op, "axis", 1) != 1:
+        return False
+    return isinstance(op.activation, Relu | PRelu | None)
 
 
 def _passes_factors(node: Node) -> bool:
-    """Whether a positive factor on a channel's weights and bias is one on its output."""
-    return isinstance(node.op, Conv2d) and isinstance(node.op.activation, Relu | PRelu | None)
+    return isinstance(node.op, Pool2d | Relu | PRelu)
 
 
-def _scaled(node: Node, factors: np.ndarray, keys: tuple[str, ...]) -> Node:
-    """The arrays of a node with channel c (axis 0) times factors[c]."""
+def _reads_channels(node: Node, rank: int) -> bool:
+    if isinstance(node.op, InnerProduct):
+        return node.op.axis == 1 and rank in (2, 4)
+    return isinstance(node.op, Conv2d | Deconv2d)
+
+
+def _choose(readers: Iterable[Node], loudness: Loudness) -> np.ndarray:
+    """The exponents of the least error; int64 (C,)."""
+    best = np.zeros(len(loudness.largest), np.int64)
+    alive = (loudness.largest > 0) & np.isfinite(loudness.largest)
+    if not alive.any():
+        return best
+    quiet = np.where(alive, loudness.largest, 1.0)
+    distance = np.log2(quiet[alive].max() / quiet)
+    sizes = [_sizes(node, len(best)) for node in readers]
+    least = WORTHWHILE * sum(_noise(size, best, loudness) for size in sizes)
+    for share in SHARES:
+        exponents = np.where(alive, np.clip(np.floor(share * distance), 0, LARGEST), 0)
+        noise = sum(_noise(size, exponents, loudness) for size in sizes)
+        if noise < least:
+            least, best = noise, exponents.astype(np.int64)
+    return best
+
+
+def _sizes(node: Node, channels: int) -> _Sizes:
+    """Of a reader's weights."""
+    weight, op = node.weights["weight"], node.op
+    if isinstance(op, InnerProduct):
+        grouped = weight.reshape(1, op.channels, channels, -1)
+    else:
+        assert isinstance(op, Conv2d | Deconv2d)
+        outputs, inputs = op.channels // op.groups, channels // op.groups
+        if isinstance(op, Deconv2d):
+            grouped = weight.reshape(op.groups, inputs, outputs, -1).swapaxes(1, 2)
+        else:
+            grouped = weight.reshape(op.groups, outputs, inputs, -1)
+    largest = np.maximum(grouped.max(3), -grouped.min(3)).astype(np.float64)
+    square = np.einsum("goit,goit->gi", grouped, grouped, dtype=np.float64)
+    return _Sizes(largest, square, grouped.shape[3])
+
+
+def _noise(sizes: _Sizes, exponents: np.ndarray, loudness: Loudness) -> float:
+    """Squared error of a reader's sums, but for a factor."""
+    factors = np.exp2(exponents)
+    step = (factors * loudness.largest).max() / 255
+    grouped = factors.reshape(sizes.square.shape)
+    scale = (sizes.largest / grouped[:, None, :]).max(2) / 127
+    power = (factors**2 * loudness.square).reshape(grouped.shape).sum(1)
+    alive = (loudness.largest > 0).reshape(grouped.shape)  # the others are exactly 0
+    activations = step**2 * (sizes.square / grouped**2).sum(where=alive)
+    return float(activations + sizes.taps * (np.square(scale).sum(1) @ power))
+
+
+def _divided(node: Node, factors: np.ndarray) -> Node:
+    """A reader whose input channels have these factors."""
+    weight, op = node.weights["weight"], node.op
+    if isinstance(op, Deconv2d):
+        scaled = weight / factors.reshape(-1, 1, 1, 1)
+    else:
+        groups = op.groups if isinstance(op, Conv2d) else 1
+        grouped = weight.reshape(groups, len(weight) // groups, len(factors) // groups, -1)
+        scaled = (grouped / factors.reshape(groups, 1, -1, 1)).reshape(weight.shape)
+    return replace(node, weights={**node.weights, "weight": scaled})
+
+
+def _louder(node: Node, factors: np.ndarray) -> Node:
+    """A writer of channels with these factors."""
     weights = dict(node.weights)
-    for key in weights.keys() & keys:
+    for key in weights.keys() & {"weight", "bias"}:
         weights[key] = weights[key] * factors.reshape(-1, *(1,) * (weights[key].ndim - 1))
     return replace(node, weights=weights)
 

@@ -18,7 +18,6 @@ from demitasse.quantizer.diagnosis import diagnose
 from demitasse.quantizer.measure import fold
 from demitasse.quantizer.preprocess import Preprocess
 from demitasse.quantizer.quantize import quantize
-from demitasse.quantizer.repair import is_equalized
 from demitasse.quantizer.table import ScaleTable
 from demitasse.runtime.model import Model
 
@@ -61,6 +60,6 @@ def demitasse_model(
 
 def layers_alone(graph: Graph, table: ScaleTable, blob: np.ndarray) -> float:
     """SQNR in dB of the worst layer, each quantized alone, on one picture."""
-    folded = fold(graph, is_equalized(table.tensors))
+    folded = fold(graph, table.equalized)
     layers = diagnose(folded, quantize(folded, table), [{graph.inputs[0]: blob}])
     return min(layer.alone.sqnr for layer in layers)

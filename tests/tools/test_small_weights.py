@@ -35,7 +35,7 @@ def test_a_table_gives_the_same_model_without_data(tmp_path: Path) -> None:
     assert main(command) == 0
     assert again.read_bytes() == small
     assert (tmp_path / "again.dtable").read_bytes() == (tmp_path / "small.dtable").read_bytes()
-    integer = quantize(fold(demitasse.load_caffe(*NETWORK), True), table)
+    integer = quantize(fold(demitasse.load_caffe(*NETWORK), table.equalized), table)
     weights = sum(n.weights["weight"].size for n in integer.nodes if "weight_bits" in n.weights)
     assert len(plain) - len(small) > 0.45 * weights
 
@@ -43,7 +43,7 @@ def test_a_table_gives_the_same_model_without_data(tmp_path: Path) -> None:
 def test_the_runtime_has_the_bits_of_the_reference(tmp_path: Path) -> None:
     _, table = compiled(tmp_path / "x.demi", "--int4-weights", "conv3,score")
     assert set(table.weight_bits) == {"conv3", "score"}
-    integer = quantize(fold(demitasse.load_caffe(*NETWORK), True), table)
+    integer = quantize(fold(demitasse.load_caffe(*NETWORK), table.equalized), table)
     images = np.load(DIGITS / "digits.npz")["images"][:8]
     blobs = images.reshape(8, 1, 8, 8).astype(np.float32) * np.float32(0.00390625)
     (expected,) = run_integer(integer, {"data": blobs}).values()
