@@ -1,12 +1,14 @@
 """The scale table and its file."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from demitasse.errors import DataError
+from demitasse.quantizer.differences import encode
 from demitasse.quantizer.statistics import Statistics
 from demitasse.quantizer.table import (
     ScaleTable,
@@ -68,7 +70,14 @@ def test_few_samples_are_said() -> None:
 @pytest.mark.parametrize("precision", ["int8", "int16"])
 def test_round_trip(tmp_path: Path, precision: str) -> None:
     table = build_table(statistics(), precision)
-    table = with_weights(table, {"conv1": (0.1, 1e-30), "ip": (3.0,)})
+    table = replace(
+        with_weights(table, {"conv1": (0.1, 1e-30), "ip": (3.0,)}),
+        weight_method="kl",
+        weight_bits={"ip": 4},
+        biases={"ip": (-0.5, 0.0)},
+        rounding={"ip": encode(np.array([1, -1], np.int8))},
+        equalized={"conv1": "0a"},
+    )
     write_table(table, tmp_path / "x.dtable")
     assert read_table(tmp_path / "x.dtable") == table
     assert to_text(from_text(to_text(table))) == to_text(table)
@@ -149,6 +158,18 @@ GOOD16 = to_text(build_table(statistics(), "int16"))
             "layers.a: 'int4' is none of int8, int16",
         ),
         ('"layers": {}', '"layers": []', "layers: [] is no object"),
+        ('"weight_method": "max"', '"weight_method": "x"', "weight_method: 'x' is none of kl, max"),
+        *(
+            ('"layers": {}', f'"layers": {{}}, {more}', message)
+            for more, message in (
+                ('"weight_bits": {"a": 5}', "weight_bits.a: 5 is neither 4 nor 8"),
+                ('"weight_bits": {"a": 3}', "weight_bits.a: 3 is out of range 4..8"),
+                ('"biases": {"a": [1e99]}', "biases.a: 1e+99 is no float32"),
+                ('"rounding": {"a": "x"}', "rounding.a: is no zlib in base64"),
+                ('"rounding": {"a": 1}', "rounding.a: 1 is no string"),
+                ('"equalized": {"a": "0g"}', 'equalized.a: "0g" is not of hexadecimal digits'),
+            )
+        ),
         ("[0.5]", '["a"]', 'weights.conv1: "a" is no number'),
         ("[0.5]", "0.5", "weights.conv1: 0.5 is no list"),
     ],
