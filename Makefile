@@ -9,6 +9,8 @@
 #   make rk3288    build/rk3288/{dmt_run,dmt_bench}, static, for the board or qemu-arm
 #   make lib       the host library that Python loads
 #   make lint      ruff, mypy and clang-format, nothing changed;  make format lets them change
+#   make accuracy  what INT8 and INT16 keep of trained networks, beside another quantizer; some of
+#                  them: NETS=lenet,cifar_full. It needs ../shared/models
 #   make bench     time MODEL=net.demi on this machine
 #   make protos    protos/caffe.desc from protos/caffe.proto
 #   make oracle    record real Caffe's answers again (ORACLE_PYTHON: 3.6 to 3.9)
@@ -27,7 +29,7 @@ export CC
 MAKEFLAGS += $(if $(filter %clean,$(MAKECMDGOALS)),,--jobs=$(shell nproc))
 
 .DELETE_ON_ERROR:
-.PHONY: demo test test-all fuzz pytest lib host rk3288 lint format bench protos oracle clean distclean FORCE
+.PHONY: accuracy demo test test-all fuzz pytest lib host rk3288 lint format bench protos oracle clean distclean FORCE
 
 demo: $(VENV)/.core lib
 	@$(BIN)/python examples/digits/demo.py
@@ -133,6 +135,9 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix $(PYTHON_FILES)
 	$(BIN)/ruff format $(PYTHON_FILES)
 	@$(BIN)/clang-format -i $(C_FILES)
+
+accuracy: $(VENV)/.dev lib
+	@PYTHONPATH=tests $(BIN)/python -m accuracy $(NETS) --keep docs/accuracy.md
 
 bench: host
 	build/host/dmt_bench $(MODEL) --loops 100 --profile
