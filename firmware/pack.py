@@ -43,6 +43,15 @@ class Packed:
 
 
 @dataclass(frozen=True, slots=True)
+class Sources:
+    """Of the runtime, to compile: into the library, into the program, and its main()."""
+
+    library: tuple[str, ...]
+    program: tuple[str, ...]
+    main: str
+
+
+@dataclass(frozen=True, slots=True)
 class Footprint:
     """Bytes that a program grows by: machine code and constants (the compiler's helpers among
     them), models, and memory for all models in turn, one arena for all."""
@@ -94,15 +103,15 @@ def _write(path: Path, data: bytes | str) -> None:
     write_whole(path, [data.encode() if isinstance(data, str) else data])
 
 
-def _copy_runtime(packed: Packed, target: Target) -> list[str]:
-    """The runtime's files that this program needs; the paths of those to compile."""
+def _copy_runtime(packed: Packed, target: Target) -> Sources:
+    """The runtime's files that this program needs."""
     where = kernel_files()
     kernels = sorted({where[name].relative_to(RUNTIME) for name in packed.kernels})
     core = [Path("src") / f"{name}.c" for name in CORE]
     threads = [Path("src/dmt_pool.c")] if target.bare is None else []
     library = [*core, *kernels]
+    main = "packed/main.c" if target.bare is None else "packed/bare_main.c"
     own = ["packed/dmt_packed.c"]
-    own += ["packed/main.c"] if target.bare is None else ["packed/bare_main.c"]
     headers = [
         path.relative_to(RUNTIME)
         for pattern in ("include/*.h", "src/*.h", "kernels/generic/*.h", "kernels/neon/*.h")
@@ -111,12 +120,12 @@ def _copy_runtime(packed: Packed, target: Target) -> list[str]:
     others = [Path("packed/dmt_packed.h"), Path("programs/dmt_file.h")]
     if target.bare is not None:
         bare = Path("bare")
-        own += [f"bare/{name}.c" for name in ("memory", "semihost", f"start_{target.bare}")]
+        own += [f"bare/{name}.c" for name in ("memory", "semihost", "stack", f"start_{target.bare}")]
         others = [others[0], bare / "bare.h", bare / "include/string.h", bare / f"{target.bare}.ld"]
-    for path in [*library, *threads, *map(Path, own), *headers, *others]:
+    for path in [*library, *threads, Path(main), *map(Path, own), *headers, *others]:
         _write(packed.folder / "runtime" / path, (RUNTIME / path).read_bytes())
     program = [*map(str, threads), *own]
-    return [f"L {path}" for path in library] + [f"P {path}" for path in program]
+    return Sources(tuple(map(str, library)), tuple(program), main)
 
 
 def _operators(kernels: Iterable[str]) -> str:
@@ -169,7 +178,7 @@ uint8_t dmt_packed_arena[{max(most["arena"], 1)}] __attribute__((aligned(DMT_ALI
 """
 
 
-def _build_files(packed: Packed, target: Target, sources: Sequence[str]) -> None:
+def _build_files(packed: Packed, target: Target, sources: Sources) -> None:
     prefix = re.sub(r"(gcc|clang|cc)(-\d+)?$", "", target.compiler)
     runner, arguments = "", "--self-test"
     if target.bare is not None:
@@ -194,8 +203,9 @@ def _build_files(packed: Packed, target: Target, sources: Sequence[str]) -> None
         "suffix": ".elf" if target.bare is not None else "",
         "threads": "" if target.bare is not None else "Threads::Threads m",
         "find_threads": "" if target.bare is not None else _FIND_THREADS,
-        "library": _lines(f"runtime/{line[2:]}" for line in sources if line[0] == "L"),
-        "program": _lines(f"runtime/{line[2:]}" for line in sources if line[0] == "P"),
+        "library": _lines(f"runtime/{path}" for path in sources.library),
+        "program": _lines(f"runtime/{path}" for path in sources.program),
+        "main": f"runtime/{sources.main}",
         "models": _lines(f"models/{model.name}_model.S" for model in packed.models),
         "samples": _lines(f"models/{model.name}_sample.S" for model in packed.models),
         "roots": " ".join([*ROOTS, *(["dmt_image"] if pictures else [])]),

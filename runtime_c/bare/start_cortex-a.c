@@ -39,6 +39,7 @@ __attribute__((used)) static void bare_start(void) {
     *to = 0;
   }
   start_caches();
+  bare_stack_paint();
   bare_exit(main());
 }
 

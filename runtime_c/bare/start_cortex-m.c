@@ -19,6 +19,7 @@ void bare_reset(void) {
   *(volatile uint32_t *)0xE000ED88u |= 0xFu << 20; /* CPACR: the FPU is ours */
   __asm__ volatile("dsb\n isb" ::: "memory");
 #endif
+  bare_stack_paint();
   bare_exit(main());
 }
 

@@ -11,6 +11,15 @@ static void print_hex(uint32_t value) {
   bare_print(text);
 }
 
+static void print_number(unsigned value) {
+  char text[11];
+  int at = (int)sizeof text - 1;
+  for (text[at] = 0; value > 0 || at == (int)sizeof text - 1; value /= 10) {
+    text[--at] = (char)('0' + value % 10);
+  }
+  bare_print(text + at);
+}
+
 int main(void) {
   int failed = 0;
   for (uint32_t i = 0; i < dmt_packed_count; i++) {
@@ -26,5 +35,8 @@ int main(void) {
     bare_print(good ? ", as expected\n" : ", WRONG\n");
     failed |= !good;
   }
+  bare_print("stack: ");
+  print_number(bare_stack_used());
+  bare_print(" bytes\n");
   return failed;
 }

@@ -67,6 +67,10 @@ def test_the_self_test_on_every_target(
     for model in made.models:
         crc = make_sample(load(model.path, None, 1)).crc  # as computed on this machine
         assert f"{model.name}: status 00000000, output CRC {crc:08x}, as expected" in text
+    if machine.bare is not None:
+        stack = re.search(r"^stack: (\d+) bytes$", text, re.M)
+        assert stack is not None
+        assert 1000 < int(stack[1]) < 4096
     assert 5_000 < cost.text < 150_000
     assert cost.models == digits.int8.stat().st_size + digits.int16.stat().st_size
     needs = [model.needs for model in made.models]
