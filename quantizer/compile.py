@@ -189,7 +189,7 @@ def compile(
         score=result,
         judged=images.judged,
         drift=drift,
-        warnings=_warn(table, images, preprocess),
+        warnings=_warn(table, folded, images, preprocess),
     )
 
 
@@ -249,9 +249,13 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _warn(table: ScaleTable | None, images: Images, preprocess: Preprocess) -> tuple[str, ...]:
+def _warn(
+    table: ScaleTable | None, folded: Graph, images: Images, preprocess: Preprocess
+) -> tuple[str, ...]:
     """Say what is odd, as warnings, and hand it back."""
     found = [] if table is None else list(table.warnings)
+    for name in sorted(set() if table is None else table.tensors.keys() - folded.tensors.keys()):
+        found.append(f"the table has a scale for '{name}', which the network lacks")
     if images.judged == "calibration":
         found.append("too few images to hold some back: those that calibrate also judge")
     pictures = images.calibrate is not None and images.calibrate.kind == "image"

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -28,7 +29,9 @@ from demitasse.quantizer.reference import to_real
 from demitasse.quantizer.scheme import RANGES
 from demitasse.quantizer.sharing import LAYOUT
 from demitasse.quantizer.table import ScaleTable
-from demitasse.quantizer.weight_plans import find_nodes
+from demitasse.quantizer.weight_plans import by_node
+
+T = TypeVar("T")
 
 # A float32 near this has no room for fractions: adding it rounds to a whole number.
 ROUNDER = 1.5 * 2.0**23
@@ -90,18 +93,18 @@ def table_for(table: ScaleTable, deploy: Graph, again: Graph) -> ScaleTable:
     for old, new in pairs:
         tensors |= dict(zip(old.outputs, new.outputs, strict=True))
     nodes = {old.name: new.name for old, new in pairs}
-    bits = {
-        nodes[node]: table.weight_bits[layer]
-        for layer, node in find_nodes(deploy, table.weight_bits, "weight bits").items()
-    }
+
+    def renamed(rows: Mapping[str, T], what: str) -> dict[str, T]:
+        return {nodes[node]: row for node, row in by_node(deploy, rows, what).items()}
+
     return replace(
         table,
         tensors={tensors[name]: row for name, row in table.tensors.items() if name in tensors},
-        weights={nodes[name]: row for name, row in table.weights.items() if name in nodes},
+        weights=renamed(table.weights, "weight scales"),
         layers={nodes[name]: precision for name, precision in plan_of(deploy, table).items()},
-        weight_bits=bits,
-        biases={nodes[name]: row for name, row in table.biases.items()},
-        rounding={nodes[name]: text for name, text in table.rounding.items()},
+        weight_bits=renamed(table.weight_bits, "weight bits"),
+        biases=renamed(table.biases, "biases"),
+        rounding=renamed(table.rounding, "a rounding"),
         equalized={},
     )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,18 +15,18 @@ from demitasse.quantizer.differences import decode
 from demitasse.quantizer.table import ScaleTable
 from demitasse.quantizer.weights import WeightPlan
 
+T = TypeVar("T")
+
 SMALL_BITS = 4
 ALL = "all"
 
 
 def weight_plans(graph: Graph, table: ScaleTable) -> dict[str, WeightPlan]:
     """A plan for every node; DataError names a layer that the network lacks, or that cannot."""
-    bits = {
-        name: table.weight_bits[given]
-        for given, name in find_nodes(graph, table.weight_bits, "weight bits").items()
-    }
-    find_nodes(graph, table.biases, "biases")
-    find_nodes(graph, table.rounding, "a rounding")
+    bits = by_node(graph, table.weight_bits, "weight bits")
+    scales = by_node(graph, table.weights, "weight scales")
+    biases = by_node(graph, table.biases, "biases")
+    roundings = by_node(graph, table.rounding, "a rounding")
     plans = {}
     for node in graph.nodes:
         if bits.get(node.name) == SMALL_BITS and not takes_four_bits(node):
@@ -33,8 +34,8 @@ def weight_plans(graph: Graph, table: ScaleTable) -> dict[str, WeightPlan]:
                 f"the weights of layer '{node.name}' cannot have four bits",
                 remedy="only those of convolutions and inner products can, not of depthwise ones",
             )
-        scale, bias = table.weights.get(node.name), table.biases.get(node.name)
-        rounding = table.rounding.get(node.name)
+        scale, bias = scales.get(node.name), biases.get(node.name)
+        rounding = roundings.get(node.name)
         plans[node.name] = WeightPlan(
             None if scale is None else np.asarray(scale, np.float32),
             table.weight_method,
@@ -43,6 +44,11 @@ def weight_plans(graph: Graph, table: ScaleTable) -> dict[str, WeightPlan]:
             None if bias is None else np.asarray(bias, np.float32),
         )
     return plans
+
+
+def by_node(graph: Graph, rows: Mapping[str, T], what: str) -> dict[str, T]:
+    """What a table says of layers, by the nodes that they became; `find_nodes` tells the errors."""
+    return {node: rows[name] for name, node in find_nodes(graph, rows, what).items()}
 
 
 def find_nodes(graph: Graph, names: Iterable[str], what: str) -> dict[str, str]:
