@@ -209,7 +209,7 @@ class Crop(Operator):
         """The region of input 0 that is kept."""
         axis = canonical_axis(self.axis, len(shape))
         require(
-            len(reference) == len(shape), f"crop of {shape} by a reference of shape {reference}"
+            len(reference) >= len(shape), f"crop of {shape} by a reference of shape {reference}"
         )
         require(
             len(self.offsets) in (0, 1, len(shape) - axis),
