@@ -4,7 +4,7 @@
 #   make test      set up, then the tests; as root this installs cross compilers, qemu and clang
 #
 #   make test-all  the tests with the long sweeps
-#   make fuzz      new hostile inputs for the readers, for FUZZ_SECONDS=120 of processor time
+#   make fuzz      new hostile inputs for the readers and the runtime, for FUZZ_SECONDS=120 of processor time
 #   make host      build/host/{dmt_run,dmt_bench}
 #   make rk3288    build/rk3288/{dmt_run,dmt_bench}, static, for the board or qemu-arm
 #   make lib       the host library that Python loads
@@ -122,7 +122,7 @@ fuzz: $(VENV)/.dev
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest -n 2 tests/fuzz
 
 PYTHON_FILES := setup.py demitasse converter firmware protos quantizer runtime_c tools examples tests
-C_FILES = $(shell find runtime_c -name '*.[ch]')
+C_FILES = $(shell find runtime_c examples -name '*.[ch]' -not -path '*/out/*')
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check $(PYTHON_FILES)
