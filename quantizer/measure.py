@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -23,6 +23,7 @@ from demitasse.quantizer.feed import feed_for
 from demitasse.quantizer.preprocess import Preprocess
 from demitasse.quantizer.repair import Exponents, choose_exponents, equalize, listen
 from demitasse.quantizer.statistics import Statistics
+from demitasse.quantizer.weight_plans import small_nodes
 from demitasse.runtime.model import Model
 
 LISTENED = 32  # images that tell how loud channels are
@@ -35,15 +36,23 @@ def fold(graph: Graph, exponents: Exponents | None = None) -> Graph:
 
 
 def find_exponents(
-    graph: Graph, dataset: Dataset, preprocess: Preprocess, quiet: bool = True
+    graph: Graph,
+    dataset: Dataset,
+    preprocess: Preprocess,
+    quiet: bool = True,
+    small_weights: Iterable[str] = (),
 ) -> dict[str, str]:
-    """The factors that suit a few of the images: the same ones for every shard."""
+    """The factors that suit a few of the images: the same ones for every shard.
+
+    small_weights: layers whose weights will have four bits.
+    """
     folded = fold(graph)
     feed = feed_for({name: folded.tensors[name].shape for name in folded.inputs}, preprocess)
     few = dataset.subset(LISTENED, LISTENED_SEED)
     shown = tqdm(few, desc="equalize", unit="sample", disable=quiet, leave=False)
     with float_model(folded) as reference:
-        return choose_exponents(folded, listen(Model.open(reference), map(feed, shown)))
+        loudness = listen(Model.open(reference), map(feed, shown))
+    return choose_exponents(folded, loudness, small_nodes(folded, small_weights))
 
 
 @contextmanager

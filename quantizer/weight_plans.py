@@ -76,10 +76,16 @@ def takes_four_bits(node: Node) -> bool:
 
 
 def with_small_weights(graph: Graph, table: ScaleTable, layers: Iterable[str]) -> ScaleTable:
-    """The table with four bits for the weights of these layers, or of all that can have them."""
-    layers = tuple(layers)
-    if layers and table.precision != "int8":
+    """The table with four bits for the weights of these layers; see `small_nodes`."""
+    chosen = small_nodes(graph, layers)
+    if chosen and table.precision != "int8":
         raise DataError("only INT8 has weights of four bits", remedy="give --int8")
-    able = [node.name for node in graph.nodes if takes_four_bits(node)]
-    chosen = able if layers == (ALL,) else find_nodes(graph, layers, "weight bits").values()
-    return replace(table, weight_bits=dict.fromkeys(sorted(chosen), SMALL_BITS))
+    return replace(table, weight_bits=dict.fromkeys(chosen, SMALL_BITS))
+
+
+def small_nodes(graph: Graph, layers: Iterable[str]) -> list[str]:
+    """The nodes that these layers became; of ("all",) all that can have weights of four bits."""
+    layers = tuple(layers)
+    if layers == (ALL,):
+        return sorted(node.name for node in graph.nodes if takes_four_bits(node))
+    return sorted(find_nodes(graph, layers, "weight bits").values())

@@ -17,7 +17,7 @@ scales and m the channels' mean square,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -26,6 +26,7 @@ import numpy as np
 from demitasse.converter.graph import Graph, Node
 from demitasse.converter.ops import Conv2d, Deconv2d, InnerProduct, Pool2d, PRelu, Relu
 from demitasse.errors import DataError
+from demitasse.quantizer.weights import limit_of
 
 EQUALIZED = "@equalized"  # ends the names of tensors whose channels are not in Caffe's units
 DIGITS = "0123456789abcdef"  # an exponent each; the larger ones do not occur
@@ -64,21 +65,34 @@ class _Span:
 
 @dataclass(frozen=True, slots=True)
 class _Sizes:
-    """Of a reader's weights: the largest magnitude for each output and input (G, O, I), and the sum
-    of squares for each input (G, I)."""
+    """Of a reader's weights: the scale that those of each output and input ask for (G, O, I), and
+    the sum of squares for each input (G, I)."""
 
-    largest: np.ndarray
+    steps: np.ndarray
     square: np.ndarray
     taps: int
 
 
-def choose_exponents(graph: Graph, loudness: Mapping[str, Loudness]) -> dict[str, str]:
-    """Factors for the tensors of a folded graph that can have them and gain by them."""
+def choose_exponents(
+    graph: Graph, loudness: Mapping[str, Loudness], small: Collection[str] = ()
+) -> dict[str, str]:
+    """Factors for the tensors of a folded graph that can have them and gain by them.
+
+    small: nodes whose weights will have four bits.
+    """
     found = {}
     for span in _spans(graph):
         name = span.tensors[0]
         if name in loudness:
-            exponents = _choose(span.readers, loudness[name])
+            sizes = [
+                _sizes(
+                    node,
+                    len(loudness[name].largest),
+                    limit_of("int8", 4 if node.name in small else 8),
+                )
+                for node in span.readers
+            ]
+            exponents = _choose(sizes, loudness[name])
             if exponents.any():
                 found[name] = "".join(DIGITS[e] for e in exponents)
     return found
@@ -172,7 +186,7 @@ def _reads_channels(node: Node, rank: int) -> bool:
     return isinstance(node.op, Conv2d | Deconv2d)
 
 
-def _choose(readers: Iterable[Node], loudness: Loudness) -> np.ndarray:
+def _choose(sizes: Sequence[_Sizes], loudness: Loudness) -> np.ndarray:
     """The exponents of the least error; int64 (C,)."""
     best = np.zeros(len(loudness.largest), np.int64)
     alive = (loudness.largest > 0) & np.isfinite(loudness.largest)
@@ -180,7 +194,6 @@ def _choose(readers: Iterable[Node], loudness: Loudness) -> np.ndarray:
         return best
     quiet = np.where(alive, loudness.largest, 1.0)
     distance = np.log2(quiet[alive].max() / quiet)
-    sizes = [_sizes(node, len(best)) for node in readers]
     least = WORTHWHILE * sum(_noise(size, best, loudness) for size in sizes)
     for share in SHARES:
         exponents = np.where(alive, np.clip(np.floor(share * distance), 0, LARGEST), 0)
@@ -190,8 +203,8 @@ def _choose(readers: Iterable[Node], loudness: Loudness) -> np.ndarray:
     return best
 
 
-def _sizes(node: Node, channels: int) -> _Sizes:
-    """Of a reader's weights."""
+def _sizes(node: Node, channels: int, limit: int) -> _Sizes:
+    """Of a reader's weights, whose codes go up to the limit."""
     weight, op = node.weights["weight"], node.op
     if isinstance(op, InnerProduct):
         grouped = weight.reshape(1, op.channels, channels, -1)
@@ -204,7 +217,7 @@ def _sizes(node: Node, channels: int) -> _Sizes:
             grouped = weight.reshape(op.groups, outputs, inputs, -1)
     largest = np.maximum(grouped.max(3), -grouped.min(3)).astype(np.float64)
     square = np.einsum("goit,goit->gi", grouped, grouped, dtype=np.float64)
-    return _Sizes(largest, square, grouped.shape[3])
+    return _Sizes(largest / limit, square, grouped.shape[3])
 
 
 def _noise(sizes: _Sizes, exponents: np.ndarray, loudness: Loudness) -> float:
@@ -212,7 +225,7 @@ def _noise(sizes: _Sizes, exponents: np.ndarray, loudness: Loudness) -> float:
     factors = np.exp2(exponents)
     step = (factors * loudness.largest).max() / 255
     grouped = factors.reshape(sizes.square.shape)
-    scale = (sizes.largest / grouped[:, None, :]).max(2) / 127
+    scale = (sizes.steps / grouped[:, None, :]).max(2)
     power = (factors**2 * loudness.square).reshape(grouped.shape).sum(1)
     alive = (loudness.largest > 0).reshape(grouped.shape)  # the others are exactly 0
     activations = step**2 * (sizes.square / grouped**2).sum(where=alive)

@@ -226,3 +226,19 @@ def test_an_unknown_repair_is_refused() -> None:
     graph, inputs = net(), images(1)
     with pytest.raises(DataError, match="unknown repair 'x'; bias, rounding"):
         repair_weights(graph, table_for(graph, inputs, 8), inputs, {}, ["x"])
+
+
+def test_a_layer_that_is_raised_to_int16_has_its_own_weights() -> None:
+    graph, inputs = net(), images(2)
+    name = graph.nodes[0].name
+    plain = replace(table_for(graph, inputs, 8), layers={name: "int16"})
+    small = with_small_weights(graph, plain, [name])
+    edited = replace(
+        small,
+        biases={name: tuple([9.0] * 16)},
+        rounding={name: encode(np.ones(432, np.int8))},
+    )
+    expected, found = (quantize(graph, table).nodes for table in (plain, edited))
+    for one, other in zip(expected, found, strict=True):
+        assert one.weights.keys() == other.weights.keys()
+        assert all(np.array_equal(one.weights[k], other.weights[k]) for k in one.weights)
