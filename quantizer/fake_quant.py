@@ -77,31 +77,37 @@ def fake_quant(folded: Graph, table: ScaleTable) -> FakeQuant:
 
 def table_for(table: ScaleTable, deploy: Graph, again: Graph) -> ScaleTable:
     """The table by the names that `deploy` has after it was written, read and folded: `again`.
-    What it knows of tensors that `deploy` lacks is left out.
+    Caffe may need other layers to move values, of which the table need not know.
 
     Raises DataError where the two are not the same network.
     """
-    pairs = list(zip(deploy.nodes, again.nodes, strict=False))
-    if len(deploy.nodes) != len(again.nodes) or not all(_alike(*pair) for pair in pairs):
+    old_nodes, new_nodes = (
+        [node for node in graph.nodes if not isinstance(node.op, LAYOUT)]
+        for graph in (deploy, again)
+    )
+    pairs = list(zip(old_nodes, new_nodes, strict=False))
+    if len(old_nodes) != len(new_nodes) or not all(_alike(*pair) for pair in pairs):
         odd = next((a.name for a, b in pairs if not _alike(a, b)), None)
         raise DataError(
             "folds differently once it is written as Caffe's layers: the table cannot go with it",
             layer=odd,
             remedy="use the network that the table is of",
         )
-    tensors = dict(zip(deploy.inputs, again.inputs, strict=True))
+    source = {name: name for name in again.tensors if name in deploy.tensors}
+    source |= dict(zip(again.inputs, deploy.inputs, strict=True))
     for old, new in pairs:
-        tensors |= dict(zip(old.outputs, new.outputs, strict=True))
+        source |= dict(zip(new.outputs, old.outputs, strict=True))
     nodes = {old.name: new.name for old, new in pairs}
+    plan = plan_of(deploy, table)
 
     def renamed(rows: Mapping[str, T], what: str) -> dict[str, T]:
         return {nodes[node]: row for node, row in by_node(deploy, rows, what).items()}
 
     return replace(
         table,
-        tensors={tensors[name]: row for name, row in table.tensors.items() if name in tensors},
+        tensors={new: table.tensors[old] for new, old in source.items() if old in table.tensors},
         weights=renamed(table.weights, "weight scales"),
-        layers={nodes[name]: precision for name, precision in plan_of(deploy, table).items()},
+        layers={nodes[name]: plan[name] for name in nodes.keys() & plan.keys()},
         weight_bits=renamed(table.weight_bits, "weight bits"),
         biases=renamed(table.biases, "biases"),
         rounding=renamed(table.rounding, "a rounding"),

@@ -36,7 +36,7 @@ from demitasse.converter.files import write_whole
 from demitasse.converter.graph import Graph
 from demitasse.converter.onnx import versions
 from demitasse.converter.passes import optimize, simplify
-from demitasse.errors import DemitasseError
+from demitasse.errors import DataError, DemitasseError, warn
 from demitasse.quantizer import compile as pipeline
 from demitasse.quantizer.fake_quant import fake_quant, table_for
 from demitasse.quantizer.measure import fold
@@ -171,11 +171,16 @@ def _fake_quant(options: Namespace) -> Answer:
             write_caffe(each, *pair)
             errors.append(reread_error(each, *pair))
         again = optimize(load_caffe(aside / "deploy.prototxt", aside / "net.caffemodel"))
-        write_table(table_for(table, made.deploy, again), aside / "net.dtable")
+        try:
+            write_table(table_for(table, made.deploy, again), aside / "net.dtable")
+        except DataError as error:
+            warn([str(error)])
         files = {file.name: file.stat().st_size for file in sorted(aside.iterdir())}
         good = max(errors) <= TOLERANCE
-        for file in files if good else ():
-            os.replace(aside / file, out / file)
+        if good:
+            (out / "net.dtable").unlink(missing_ok=True)
+            for file in files:
+                os.replace(aside / file, out / file)
     kept = f"read again, the largest error is {max(errors):.2g} of an output's range"
     names = ", ".join(f"{file} ({size:,} bytes)" for file, size in files.items())
     text = f"{out}: {names}; {kept}" if good else f"{names} are not written: {kept}"

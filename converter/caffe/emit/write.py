@@ -115,8 +115,12 @@ def _leaves(graph: Graph, names: dict[str, str], blobs: Names) -> dict[str, str]
         if name in graph.inputs and names[name] != key:
             leaves[name] = blobs.unique(key)
         elif name in read and name not in graph.inputs:
+            chain = [other for other, blob in names.items() if blob == names[name]]
+            if set(chain) & set(graph.inputs):
+                leaves[name] = blobs.unique(key)
+                continue
             leaves[name] = names[name]
-            names[name] = blobs.unique(f"{key}/value")
+            names |= dict.fromkeys(chain, blobs.unique(f"{key}/value"))
     return leaves
 
 

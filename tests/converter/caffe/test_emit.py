@@ -225,6 +225,27 @@ def test_outputs_that_are_read_too(load, tmp_path: Path) -> None:
     assert largest_error(evaluate(found, x), evaluate(graph, x)) == 0
 
 
+def test_outputs_that_are_read_too_after_being_rewritten(load, tmp_path: Path) -> None:
+    """The copy has the name; all values of the blob that it is made of have another."""
+    text = """input: "x" input_shape { dim: 2 dim: 3 }
+        layer { name: "a" type: "TanH" bottom: "x" top: "a" }
+        layer { name: "r" type: "ReLU" bottom: "a" top: "a" }
+        layer { name: "b" type: "Sigmoid" bottom: "a" top: "b" }"""
+    x = {"x": np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3)}
+    graph = load(text, outputs=["a", "b"])
+    found = again(graph, tmp_path)
+    assert list(found.output_keys()) == ["a", "b"]
+    assert largest_error(evaluate(found, x), evaluate(graph, x)) == 0
+    assert [node.name for node in found.nodes][:3] == ["a", "r", "b"]
+
+    graph = load(text.replace('"a"', '"x"').replace('name: "x"', 'name: "t"'), outputs=["x", "b"])
+    found = again(graph, tmp_path)
+    assert sorted(found.output_keys()) == ["b", "x_1"]
+    values, expected = evaluate(found, x), evaluate(graph, x)
+    np.testing.assert_array_equal(values["x_1"], expected["x"])
+    np.testing.assert_array_equal(values["b"], expected["b"])
+
+
 def test_outputs_that_are_not_asked_for(load, tmp_path: Path) -> None:
     text = """input: "x" input_shape { dim: 2 dim: 4 }
         layer { name: "s" type: "Slice" bottom: "x" top: "a" top: "b" }"""
