@@ -11,7 +11,7 @@ import pytest
 
 import demitasse
 from demitasse.quantizer.preprocess import Preprocess
-from tests.firmware.conftest import SCALE, call
+from tests.firmware.conftest import DETECTOR, SCALE, call
 from tests.runtime import builder as b
 
 EXAMPLES = ("classify", "faces", "shared_arena", "profile")
@@ -103,20 +103,6 @@ def test_the_examples(installed: tuple[tuple[str, ...], Path, Path], nets: Path)
     assert rows[0][2:] == ["conv1"]
     assert rows[-1][2:] == ["all"]
     assert sum(float(row[0]) for row in rows[:-1]) == pytest.approx(float(rows[-1][0]), abs=0.05)
-
-
-DETECTOR = """
-layer { name: "p1" type: "PriorBox" bottom: "c1" bottom: "data" top: "p1"
-  prior_box_param { min_size: 3 max_size: 5 variance: 0.1 } }
-layer { name: "p2" type: "PriorBox" bottom: "c2" bottom: "data" top: "p2"
-  prior_box_param { min_size: 4 max_size: 6 variance: 0.1 } }
-layer { name: "prior" type: "Concat" bottom: "p1" bottom: "p2" top: "prior"
-  concat_param { axis: 2 } }
-layer { name: "found" type: "DetectionOutput"
-  bottom: "mbox_loc" bottom: "conf_flatten" bottom: "prior" top: "found"
-  detection_output_param { num_classes: 3 confidence_threshold: 0.3 keep_top_k: 20
-    nms_param { nms_threshold: 0.3 top_k: 30 } code_type: CENTER_SIZE } }
-"""
 
 
 def test_a_detector(

@@ -17,6 +17,20 @@ from demitasse.quantizer.preprocess import Preprocess
 
 SCALE = 0.00390625
 
+# Appended to tests/data/ssd_head.prototxt: boxes.
+DETECTOR = """
+layer { name: "p1" type: "PriorBox" bottom: "c1" bottom: "data" top: "p1"
+  prior_box_param { min_size: 3 max_size: 5 variance: 0.1 } }
+layer { name: "p2" type: "PriorBox" bottom: "c2" bottom: "data" top: "p2"
+  prior_box_param { min_size: 4 max_size: 6 variance: 0.1 } }
+layer { name: "prior" type: "Concat" bottom: "p1" bottom: "p2" top: "prior"
+  concat_param { axis: 2 } }
+layer { name: "found" type: "DetectionOutput"
+  bottom: "mbox_loc" bottom: "conf_flatten" bottom: "prior" top: "found"
+  detection_output_param { num_classes: 3 confidence_threshold: 0.3 keep_top_k: 20
+    nms_param { nms_threshold: 0.3 top_k: 30 } code_type: CENTER_SIZE } }
+"""
+
 
 @dataclass(frozen=True)
 class Digits:

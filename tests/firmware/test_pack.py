@@ -20,7 +20,7 @@ from demitasse.firmware.pack import Packed, build, pack
 from demitasse.firmware.sample import make_sample
 from demitasse.firmware.target import find_target
 from demitasse.tools.main import main
-from tests.firmware.conftest import Digits, call
+from tests.firmware.conftest import DETECTOR, Digits, call
 from tests.runtime import builder as b
 
 RUNS_ON = {
@@ -280,3 +280,40 @@ def test_a_missing_compiler_is_named(
     assert main([*arguments, "--target", str(tmp_path / "t.cmake")]) == 2
     assert "there is no no-such-gcc here; install it" in capsys.readouterr().err
     assert (tmp_path / "p" / "Makefile").exists()
+
+
+@pytest.mark.parametrize("target", ["host", "rk3288", "bare-cortex-m"])
+def test_outputs_with_rows(
+    target: str, root: Path, tmp_path: Path, need: Callable[..., None]
+) -> None:
+    """A detector: the CRC is of as many rows as are found, which the arena tells."""
+    machine = find_target(target)
+    need(machine.compiler, "make", *RUNS_ON[target])
+    text = (root / "tests/data/ssd_head.prototxt").read_text() + DETECTOR
+    (tmp_path / "net.prototxt").write_text(text)
+    weights = root / "tests/data/ssd_head.caffemodel"
+    graph = demitasse.load_caffe(tmp_path / "net.prototxt", weights, outputs=["found"])
+    rng = np.random.default_rng(0)
+    for precision in ("fp32", "int8"):
+        data = None if precision == "fp32" else rng.standard_normal((64, 3, 8, 6), np.float32)
+        demitasse.compile(graph, tmp_path / f"{precision}.demi", precision=precision, data=data)
+    x = rng.standard_normal((1, 3, 8, 6), np.float32)
+    models = [
+        load(tmp_path / f"{precision}.demi", None, machine.threads, machine.prefer)
+        for precision in ("fp32", "int8")
+    ]
+    samples = {model.name: {"data": x} for model in models}
+    made = pack(models, tmp_path / "p", machine, "boxes", machine.prefer, samples)
+    build(made, machine)
+    printed = call("make", "-s", "-C", made.folder, "test")
+    assert printed.count("as expected") == 2
+    rows = demitasse.evaluate(graph, {"data": x})["found"].reshape(-1, 7)
+    assert 2 < len(rows) < 20
+    if target == "host":
+        given = x.astype("<f4").tobytes()
+        lines = call(
+            made.folder / "boxes", "--model", "fp32", "--floats", "-", input=given
+        ).splitlines()
+        assert lines[0] == f"found 1x1x{len(rows)}x7:"
+        found = [[float(word) for word in line.split()] for line in lines[1:]]
+        np.testing.assert_allclose(found, rows, rtol=1e-4, atol=1e-5)
