@@ -93,7 +93,10 @@ def write(table: ScaleTable, graph: Graph, path: Path) -> None:
     if not filled:
         raise DataError("knows no layer of this network", file=path)
     for key, entry in parameters.items():
-        _fill_bias(key, entry, parameters, tensors, filled)
+        try:
+            _fill_bias(key, entry, parameters, tensors, filled)
+        except ValueError as error:
+            raise DataError(f"{key}: {error} of the weights", file=path) from None
     known = {name: node for key in parameters if (name := _layer(key)) for node in tensors.of(name)}
     root[CUSTOMIZED] = {
         name: WIDE for name, node in known.items() if _precision(table, node) == "int16"
@@ -227,7 +230,8 @@ def _fill_bias(
     tensors: _Tensors,
     filled: Mapping[str, float],
 ) -> None:
-    """A bias has the scale of the layer's input times that of its weights."""
+    """A bias has the scale of the layer's input times that of its weights. ValueError where that
+    is none."""
     name = _layer(key)
     weight, nodes = parameters.get(f"@{name}:weight"), tensors.of(name)
     if not key.endswith(":bias") or not isinstance(entry, dict) or not nodes:

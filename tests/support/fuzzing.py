@@ -19,7 +19,7 @@ from hypothesis.strategies import SearchStrategy
 
 from demitasse.errors import DemitasseError, DemitasseWarning
 
-FUZZERS = 11  # that share the time
+FUZZERS = 12  # that share the time
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "0")) / FUZZERS  # 0: a short, fixed slice
 SLICE = 120  # inputs
 ROUND = 200  # inputs between two looks at the clock

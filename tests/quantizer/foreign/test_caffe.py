@@ -13,7 +13,11 @@ from demitasse.converter.passes import optimize
 from demitasse.errors import DemitasseError
 from demitasse.quantizer.foreign import caffe
 from demitasse.quantizer.quantize import quantize
-from demitasse.quantizer.table import ScaleTable, TensorScale
+from demitasse.quantizer.table import ScaleTable, TensorScale, read_table
+from demitasse.quantizer.table_files import save_table
+from demitasse.tools.main import main
+
+DIGITS = Path(__file__).resolve().parents[3] / "examples" / "digits"
 
 INPUT = (
     'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: [1, 2, 4, 4] } } }'
@@ -155,3 +159,26 @@ def test_nonsense_is_named(said: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(DemitasseError, match=message) as error:
         read(tmp_path, CONV % ("ConvolutionRistretto", said))
     assert "net.prototxt" in str(error.value)
+
+
+def test_a_prototxt_is_a_table_of_the_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (DIGITS / "deploy.prototxt").read_text()
+    said = f'name: "conv3" quantization_param {{ {RISTRETTO} }}'
+    prototxt, out = tmp_path / "quantized.prototxt", tmp_path / "net.demi"
+    prototxt.write_text(text.replace('name: "conv3"', said))
+    network = [str(prototxt), str(DIGITS / "digits.caffemodel"), "--strict"]
+    command = ["quantize", *network, "--table", str(prototxt), "-o", str(out)]
+    assert main(command) == 2
+    error = capsys.readouterr().err
+    assert "Ristretto, Intel's Caffe has no scale for" in error
+    assert "give --data to measure it" in error
+    assert main([*command, "--data", f"{DIGITS / 'digits.npz'}:calibration"]) == 0
+    table = read_table(out.with_suffix(".dtable"))
+    assert table.tensors["pool2"].scale == 2.0
+    assert table.weights == {}  # a BatchNorm is folded in
+    assert table.tensors["conv1"].max > 0  # measured
+    assert "the table has none: " in table.warnings[0]
+    with pytest.raises(DemitasseError, match="is only read; name a"):
+        save_table(table, prototxt)

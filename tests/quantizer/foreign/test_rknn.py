@@ -12,7 +12,8 @@ from demitasse.converter.graph import Graph, Node, Tensor
 from demitasse.converter.ops import Conv2d, Relu, Softmax
 from demitasse.errors import DataError
 from demitasse.quantizer.foreign import rknn
-from demitasse.quantizer.table import ScaleTable, TensorScale
+from demitasse.quantizer.table import ScaleTable, TensorScale, read_table
+from demitasse.tools.main import main
 
 yaml = pytest.importorskip("yaml")
 
@@ -242,3 +243,25 @@ def test_without_pyyaml_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "yaml", None)
     with pytest.raises(DataError, match=r"needs PyYAML; pip install demitasse\[rknn\]"):
         read(TEXT, tmp_path)
+
+
+def test_the_commands_fill_it_in_and_read_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    digits = Path(__file__).resolve().parents[3] / "examples" / "digits"
+    network = [str(digits / "deploy.prototxt"), str(digits / "digits.caffemodel")]
+    data = ["--data", f"{digits / 'digits.npz'}:calibration"]
+    path, ours, out = (tmp_path / n for n in ("net.quantization.cfg", "net.dtable", "net.demi"))
+    assert main(["calibrate", *network, *data, "-o", str(path)]) == 2
+    assert "let hybrid_quantization_step1 of its toolkit write it" in capsys.readouterr().err
+    row = "{qtype: u8, scale: [1.0], zero_point: [0], max_value: [255.0], min_value: [0.0]}"
+    names = ("data_0", "conv3_17", "score_20")
+    lines = [f"    '@{name}:out0': {row}\n" for name in names]
+    path.write_text("quantize_parameters:\n" + "".join(lines))
+    assert main(["calibrate", *network, *data, "-o", str(path)]) == 0
+    assert main(["calibrate", *network, *data, "--no-equalize", "-o", str(ours)]) == 0
+    assert main(["quantize", *network, *data, "--table", str(path), "-o", str(out)]) == 0
+    found, expected = read_table(out.with_suffix(".dtable")), read_table(ours)
+    for name in ("data", "conv3", "score"):
+        given, wanted = found.tensors[name], expected.tensors[name]
+        assert (given.scale, given.zero_point) == (wanted.scale, wanted.zero_point)
