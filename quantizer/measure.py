@@ -26,7 +26,7 @@ from demitasse.quantizer.statistics import Statistics
 from demitasse.quantizer.weight_plans import small_nodes
 from demitasse.runtime.model import Model
 
-LISTENED = 32  # images that tell how loud channels are
+LISTENED = 256  # images that tell how loud channels are; one quiet on few may be loud on others
 LISTENED_SEED = 5
 
 

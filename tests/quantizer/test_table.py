@@ -56,7 +56,7 @@ def test_overrides_by_method_and_by_range() -> None:
     table = build_table(statistics(), overrides=overrides)
     assert table.tensor("relu").high == table.tensor("relu").max
     assert table.tensor("conv1").scale == float(np.float32(0.2))
-    assert build_table(statistics()).tensor("relu").high < table.tensor("relu").max
+    assert build_table(statistics()).tensor("relu").high != table.tensor("relu").max
     with pytest.raises(DataError, match="no statistics of tensor 'nix'"):
         build_table(statistics(), overrides={"nix": "kl"})
     with pytest.raises(DataError, match="does not hold 0"):
