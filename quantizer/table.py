@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -239,6 +239,7 @@ def from_text(text: str, path: Path | None = None) -> ScaleTable:
 def _table(root: _Checked) -> ScaleTable:
     if root.text("format") != FORMAT or root.integer("version", 0, 2**31) != VERSION:
         raise ValueError(f"is no {FORMAT} of version {VERSION}")
+    root.only("format", "version", *(each.name for each in fields(ScaleTable)))
     precision = root.text("precision")
     if precision not in RANGES:
         raise ValueError(f"precision: {precision!r} is none of {', '.join(RANGES)}")
@@ -306,6 +307,7 @@ def _layers(root: _Checked) -> dict[str, str]:
 
 
 def _tensor(row: _Checked, precision: str) -> TensorScale:
+    row.only(*NUMBERS, "method")
     zero_point = row.integer("zero_point", *RANGES[precision])
     scale = row.positive("scale")
     if precision == "int16" and zero_point != 0:
@@ -337,6 +339,13 @@ class _Checked:
 
     def has(self, key: str) -> bool:
         return isinstance(self.value, dict) and key in self.value
+
+    def only(self, *known: str) -> None:
+        """No key but these: another is a slip that would be without effect."""
+        for key in self.value:
+            if key not in known:
+                place = f"{self.where}.{key}" if self.where else key
+                raise ValueError(f"{place}: no such key; known are {', '.join(known)}")
 
     def child(self, key: str) -> _Checked:
         return _Checked(self.get(key, dict), f"{self.where}.{key}" if self.where else key)

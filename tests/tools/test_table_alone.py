@@ -145,6 +145,11 @@ def test_a_row_that_nothing_has_is_said(table: Path, capsys: pytest.CaptureFixtu
         (lambda root: root.update(rounding={"score": "?"}), "rounding.score"),
         (lambda root: root.update(precision="int7"), "precision"),
         (lambda root: root.pop("tensors"), "tensors: missing"),
+        (
+            lambda root: root.update(layer={"conv3": "int16"}),
+            "layer: no such key; known are format",
+        ),
+        (lambda root: root["tensors"]["conv3"].update(zeropoint=1), "tensors.conv3.zeropoint: no"),
     ],
 )
 def test_what_cannot_be_is_one_clear_error(
