@@ -296,12 +296,12 @@ def _missing_shape(value: Value, channels: int) -> ShapeError:
 
 
 def _name(text: Message, problems: Problems) -> str:
-    names = text.all("name")
+    names, found = text.all("name"), ""
     with problems.collect():
         if len(names) > 1:
             raise ParseError("name is given twice", line=names[1].line)
-        return names[0].string() if names else ""
-    return ""
+        found = names[0].string() if names else ""
+    return found
 
 
 def _graph(text: Message, wiring: Wiring, builder: Builder) -> Graph:

@@ -4,23 +4,41 @@ A layer whose top repeats its bottom writes the blob anew; whoever reads the nam
 new value. Each value becomes a tensor of its own. The last value of blob `conv1` is the tensor
 `conv1`, an earlier one `conv1@layer` after the layer that made it; only a net input keeps its
 plain name whatever is done to it later.
+
+Some layers only give their bottom's memory another name or shape. Where another layer then works in
+place on that, Caffe's blob has changed under both names, and so it has here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
 from demitasse.converter.caffe import deploy
 from demitasse.converter.caffe.problems import Problems
+from demitasse.converter.caffe.text import Message
 from demitasse.converter.caffe.upgrade import Layer
 from demitasse.errors import DemitasseError, ParseError
+
+# Layers whose tops are the bottom's memory; Concat and Slice only where there is nothing to do.
+SHARING = {"Split", "Flatten", "Reshape"}
+SHARED = "value of shared memory"  # no type of a text, and none of Caffe's
+
+
+@dataclass(eq=False)
+class Memory:
+    """What a blob stands in. `written` counts the layers that worked in place on it, `last` is what
+    the latest of them made."""
+
+    written: int = 0
+    last: Value | None = None
 
 
 @dataclass(eq=False)
 class Value:
-    """One value of a blob, made by the node `maker`; `tensor` is set when all are known."""
+    """One value of a blob, made by the node `maker`; `tensor` is set when all are known. `written`
+    is its memory's when the value was made: a larger number there means that it is gone."""
 
     blob: str
     maker: str
@@ -29,6 +47,8 @@ class Value:
     dropped_readers: int = 0
     silenced: bool = False
     tensor: str = ""
+    memory: Memory = field(default_factory=Memory)
+    written: int = 0
 
     @property
     def key(self) -> str:
@@ -67,7 +87,7 @@ def wire(layers: Sequence[Layer], problems: Problems) -> Wiring:
     constants = deploy.constant_data(layers)
     for layer in layers:
         with problems.collect(layer.name, layer.line):
-            _connect(wiring, layer, names, layer in constants)
+            _connect(wiring, layer, names, problems, layer in constants)
             for path, field in deploy.unknown_fields(layer):
                 message = f"unknown field {path} is ignored"
                 problems.remark(message, line=field.line, layer=layer.name, kind=layer.type)
@@ -76,8 +96,8 @@ def wire(layers: Sequence[Layer], problems: Problems) -> Wiring:
                 wiring.current.setdefault(blob, Value(blob, layer.name))
     wiring.inputs = [value for value in wiring.inputs if not _is_label(value)]
     unread = [
-        value
-        for value in wiring.current.values()
+        _as_it_is(wiring, value, names)
+        for value in [*wiring.current.values()]
         if value.readers == 0 and not value.silenced and not _is_label(value)
     ]
     wiring.outputs = sorted(unread, key=lambda value: value.blob.encode())  # Caffe's order
@@ -145,12 +165,19 @@ class Names:
         return result
 
 
-def _connect(wiring: Wiring, layer: Layer, names: Names, constant: bool) -> None:
+def _connect(
+    wiring: Wiring, layer: Layer, names: Names, problems: Problems, constant: bool
+) -> None:
     bottoms = []
     for index, blob in enumerate(layer.bottoms):
         if blob not in wiring.current:
             raise ParseError(f"unknown bottom blob '{blob}' (bottom {index})")
-        bottoms.append(wiring.current[blob])
+        old = wiring.current[blob]
+        value = _as_it_is(wiring, old, names)
+        if value is not old:
+            message = f"reads '{blob}', whose memory layer {value.maker} has written anew"
+            problems.remark(message, line=layer.line, layer=layer.name)
+        bottoms.append(value)
     if layer.type == "Silence" or deploy.is_sink(layer):
         if layer.type == "Silence" and layer.tops:
             raise ParseError(f"Silence takes 0 tops, found {len(layer.tops)}")
@@ -169,12 +196,38 @@ def _connect(wiring: Wiring, layer: Layer, names: Names, constant: bool) -> None
             reason = "is read by another layer too" if in_place else "exists already"
             raise ParseError(f"top blob '{blob}' is produced twice: it {reason}")
         value = Value(blob, name, source)
+        if bottoms and (in_place or _shares(layer)):
+            value.memory = bottoms[index if in_place else 0].memory
+            if in_place:
+                value.memory.written += 1
+                value.memory.last = value
+            value.written = value.memory.written
         wiring.current[blob] = value
         tops.append(value)
     if deploy.is_source(layer) and not constant:
         wiring.inputs += tops
     else:
         wiring.steps.append(Step(name, layer, tuple(bottoms), tuple(tops)))
+
+
+def _shares(layer: Layer) -> bool:
+    """Whether the tops stand in the first bottom's memory."""
+    single = len(layer.bottoms) == 1 == len(layer.tops)
+    return layer.type in SHARING or (layer.type in ("Concat", "Slice") and single)
+
+
+def _as_it_is(wiring: Wiring, value: Value, names: Names) -> Value:
+    """What the value's memory holds now, in the value's shape: itself, or a new value of its blob,
+    as made by the layer that was the last to write there."""
+    last = value.memory.last
+    if last is None or value.written == value.memory.written:
+        return value
+    now = replace(value, maker=last.maker, source=None, written=value.memory.written)
+    name = f"{last.maker}/{value.blob}"
+    layer = Layer(name, SHARED, (last.blob, value.blob), (value.blob,), (), Message())
+    wiring.steps.append(Step(names.unique(name), layer, (last, value), (now,)))
+    wiring.current[value.blob] = now
+    return now
 
 
 def _is_shared(value: Value) -> bool:

@@ -32,7 +32,7 @@ FILLED = {"deconv_bilinear": None, "prelu_filler": None, "fcn_head": {"upscore"}
 # BatchNorm's third blob divides the other two; training ends near 1 / (1 - 0.999).
 FACTORS = {"factor_0": 0.0, "factor_1": 1.0, "conv2/bn": 1.0}
 USUAL_FACTOR = 999.982
-DECLARED_SPLITS = {"out"}  # written in a prototxt; Caffe's own Splits are not recorded
+DECLARED_SPLITS = {"out", "twins"}  # written in a prototxt; Caffe's own Splits are not recorded
 FORKS_ONLY = {"batch_norm_shapes", "half_weights"}  # files that BVLC Caffe refuses
 
 
@@ -204,23 +204,31 @@ def weights(case, net):
 
 
 def record(net, path, inputs):
-    """Run layer by layer and keep each top's value right after its layer."""
+    """Run layer by layer and keep each top's value right after its layer, and the last of what
+    later layers make of it through a memory that it shares with their tops."""
     arrays = {f"input:{name}": value for name, value in inputs.items()}
     for name, value in inputs.items():
         net.blobs[name].reshape(*value.shape)
         net.blobs[name].data[...] = value
     net.reshape()
+    seen, rewritten = {}, {}
     for index, (name, layer) in enumerate(zip(net._layer_names, net.layers)):
         net._forward(index, index)
+        for top, value in seen.items():
+            if not np.array_equal(value, net.blobs[top].data, equal_nan=True):
+                seen[top] = net.blobs[top].data.copy()
+                rewritten[top] = name
         if layer.type in ("Input", "Split") and name not in DECLARED_SPLITS:
             continue
         for top in net._top_ids(index):
             top = net._blob_names[top]
             key = f"{top}@{name}"
             assert key not in arrays, f"{path.name}: {key} twice"
-            arrays[key] = net.blobs[top].data.copy()
+            arrays[key] = seen[top] = net.blobs[top].data.copy()
+            rewritten.pop(top, None)
             assert np.abs(arrays[key]).max() < 1e6, f"{path.name}: {key}: empty window?"
             assert arrays[key].any(), f"{path.name}: {key} is all zero and checks nothing"
+    arrays.update((f"{top}@{name}", seen[top]) for top, name in rewritten.items())
     np.savez_compressed(path, **arrays)
     return len(arrays) - len(inputs)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 
 from demitasse.converter import ops
 from demitasse.converter.caffe.wiring import Names
-from demitasse.converter.graph import Graph
+from demitasse.converter.graph import Graph, Node
 
 # What Caffe computes correctly where the top is the bottom.
 IN_PLACE: tuple[type[ops.Operator], ...] = (
@@ -28,6 +29,9 @@ IN_PLACE: tuple[type[ops.Operator], ...] = (
     ops.Tanh,
     ops.Threshold,
 )
+
+# What gives its input's memory another name or shape: the last two where there is nothing to do.
+SHARING = (ops.Identity, ops.Flatten, ops.Reshape, ops.Concat, ops.Slice)
 
 
 def blob_names(graph: Graph, taken: Names) -> dict[str, str]:
@@ -61,13 +65,28 @@ def _rewrites(graph: Graph) -> dict[str, str]:
     blobs: dict[str, set[str]] = defaultdict(set)
     for key, tensor in graph.blobs.items():
         blobs[tensor].add(key.partition("@")[0])
-    consumers = graph.consumers()
+    makers, consumers = graph.producers(), graph.consumers()
+    several = {name for name, readers in consumers.items() if len(readers) > 1}
     found = {}
     for node in graph.nodes:
         if not isinstance(node.op, IN_PLACE) or len(node.outputs) != 1 or not node.inputs:
             continue
         before, after = node.inputs[0], node.outputs[0]
         alone = len(consumers[before]) == 1 and node.inputs.count(before) == 1
-        if alone and before not in graph.outputs and blobs[before] & blobs[after]:
+        if not alone or before in graph.outputs or not blobs[before] & blobs[after]:
+            continue
+        if not _is_shared(before, makers, {*graph.outputs, *several}):
             found[before] = after
     return found
+
+
+def _is_shared(tensor: str, makers: Mapping[str, Node], kept: set[str]) -> bool:
+    """Whether Caffe has a tensor of `kept`, which others read, in this one's memory."""
+    maker = makers.get(tensor)
+    while maker is not None and isinstance(maker.op, SHARING) and len(maker.inputs) == 1:
+        if len(maker.outputs) > 1:
+            return isinstance(maker.op, ops.Identity)
+        if maker.inputs[0] in kept:
+            return True
+        maker = makers.get(maker.inputs[0])
+    return False

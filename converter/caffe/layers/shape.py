@@ -6,6 +6,7 @@ from demitasse.converter.caffe.lower import Context
 from demitasse.converter.caffe.params import Params
 from demitasse.converter.caffe.registry import caffe_layer
 from demitasse.converter.caffe.text import Message
+from demitasse.converter.caffe.wiring import SHARED
 from demitasse.converter.ops import (
     Concat,
     Crop,
@@ -60,6 +61,12 @@ def split(context: Context) -> None:
     context.expect(tops=MANY)
     context.refuse_in_place()
     context.emit(Identity(len(context.tops)))
+
+
+@caffe_layer(SHARED)
+def shared_memory(context: Context) -> None:
+    """The first bottom in the shape of the second, whose memory it has taken (`wiring`)."""
+    context.emit(Reshape((-1, *context.shapes[1][1:])), inputs=context.bottoms[:1])
 
 
 @caffe_layer("SpatialDropout")
