@@ -7,8 +7,7 @@ Other tools' tables may lack some scales (ncnn knows only what convolutions read
 measured on --data. A prototxt of Ristretto or of Intel's calibrator is a table too, by its
 quantization_param:
 
-    demitasse quantize quantized.prototxt net.caffemodel --table quantized.prototxt --data photos/ \
-        -o net.demi
+    demitasse quantize q.prototxt net.caffemodel --table q.prototxt --data photos/ -o net.demi
 """
 
 from __future__ import annotations
