@@ -18,7 +18,7 @@ some of the networks. Others trained them; they are read from their Caffe files.
 onnxruntime {version}: static quantization of the ONNX model that `demitasse convert --to onnx`
 writes (QDQ, uint8 activations, int8 weights by channel), calibrated on the same pictures by MinMax,
 Entropy and Percentile; the one of the highest SQNR on the judging pictures counts. Softmax and what
-follows it runs in float32 everywhere.
+follows it runs in float32 everywhere. (ncnn's package on PyPI has no quantizer.)
 
 ## Outputs
 
