@@ -21,16 +21,14 @@ class State:
 
 
 def net_state(net: Message, phase: str, level: int, stages: tuple[str, ...]) -> State:
-    """The caller's state, completed by the text's own `state` message.
+    """The caller's state, and the stages of the text's own `state` message: Caffe sets phase and
+    level itself when it loads a net.
 
     Raises DemitasseError for an unknown phase.
     """
     if phase not in PHASES:
         raise DemitasseError(f"unknown phase '{phase}'", remedy="use TEST or TRAIN")
     written = net.merged("state") or Message()
-    own_level = written.last("level")
-    if level == 0 and own_level is not None:
-        level = own_level.integer()
     own_stages = (field.string() for field in written.all("stage"))
     return State(phase, level, frozenset([*stages, *own_stages]))
 

@@ -176,6 +176,10 @@ def _layers(
     state = net_state(Message(), phase, level, stages)
     with problems.collect():
         state = net_state(text, phase, level, stages)
+        written = (text.merged("state") or Message()).last("level")
+        if written is not None and written.integer() != level:
+            message = f"level {written.integer()} in the text is not used, as in Caffe"
+            problems.remark(message, line=written.line, note="--level sets it")
     kept = []
     for layer in upgrade(text, problems):
         with problems.collect(layer.name, layer.line):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from demitasse.converter.ops import Clip, Conv2d, InnerProduct, Lrn, Pool2d, Relu, Sigmoid, Softmax
-from demitasse.errors import DemitasseError, ParseError, ShapeError
+from demitasse.errors import DemitasseError, DemitasseWarning, ParseError, ShapeError
 
 V0 = """
 input: "data" input_dim: 1 input_dim: 3 input_dim: 8 input_dim: 8
@@ -135,8 +135,10 @@ def test_rules(load, rules: str, options: dict, kept: bool) -> None:
 
 
 def test_state_in_the_text(load) -> None:
-    text = net(relu("always", ""), relu("deploy", "include { stage: 'deploy' min_level: 3 }"))
-    assert "deploy" in load("state { stage: 'deploy' level: 3 }" + text).tensors
+    text = net(relu("always", ""), relu("deploy", "include { stage: 'deploy' max_level: 2 }"))
+    with pytest.warns(DemitasseWarning, match="level 3 in the text is not used, as in Caffe"):
+        graph = load("state { stage: 'deploy' level: 3 }" + text)
+    assert "deploy" in graph.tensors
 
 
 def test_include_and_exclude_together(load) -> None:
