@@ -198,7 +198,7 @@ def _connect(
         value = Value(blob, name, source)
         if bottoms and (in_place or _shares(layer)):
             value.memory = bottoms[index if in_place else 0].memory
-            if in_place:
+            if in_place and layer.type != "Dropout":  # which leaves it as it is
                 value.memory.written += 1
                 value.memory.last = value
             value.written = value.memory.written
