@@ -5,12 +5,12 @@ convolution or inner product may write channel c times f[c], through ReLU, PReLU
 convolutions that read it have weights divided by f[c]. (The idea is Nagel et al., "Data-free
 quantization through weight equalization and bias correction", 2019; they go by weights.)
 
-Here the loudness r of the channels on a few images tells. Factors are (max r / r)**a, rounded down
-to powers of two, so that no channel gets louder than the loudest was and every float result stays
-the same, bit for bit. Large factors spare the activations and cost the readers' weights, which
-have one scale for all the channels they read; of a few a, that of the least squared error in the
-readers' sums is taken: with n the norm of the weights that meet a channel, s the readers' weight
-scales and m the channels' mean square,
+Here the loudness r of the channels on a few images tells, doubled, since other images may be
+louder. Factors are (max r / r)**a, rounded down to powers of two, so that no channel gets louder
+than the loudest was and every float result stays the same, bit for bit. Large factors spare the
+activations and cost the readers' weights, which have one scale for all the channels they read; of a
+few a, that of the least squared error in the readers' sums is taken: with n the norm of the weights
+that meet a channel, s the readers' weight scales and m the channels' mean square,
 
     (max f r)**2 sum (n / f)**2  +  sum s**2 sum f**2 m
 """
@@ -32,6 +32,9 @@ EQUALIZED = "@equalized"  # ends the names of tensors whose channels are not in 
 DIGITS = "0123456789abcdef"  # an exponent each; the larger ones do not occur
 SHARES = (0.25, 0.5, 0.75, 1.0)  # what a may be, and 0
 LARGEST = 12
+# What a channel may yet become, of what was seen: boxes of ultraface_slim320 on photos that did not
+# calibrate overlap float's by 0.970 without headroom, 0.981 with it, 0.973 without any factors.
+HEADROOM = 2.0
 WORTHWHILE = 0.8  # factors make no more than this share of the error without them
 
 # Tensor, as a convolution writes it -> a digit for each channel: its factor is two to that.
@@ -192,8 +195,10 @@ def _choose(sizes: Sequence[_Sizes], loudness: Loudness) -> np.ndarray:
     alive = (loudness.largest > 0) & np.isfinite(loudness.largest)
     if not alive.any():
         return best
-    quiet = np.where(alive, loudness.largest, 1.0)
-    distance = np.log2(quiet[alive].max() / quiet)
+    most = loudness.largest[alive].max()
+    reach = np.where(alive, np.minimum(HEADROOM * loudness.largest, most), 0.0)
+    loudness = replace(loudness, largest=reach)
+    distance = np.log2(most / np.where(alive, reach, 1.0))
     least = WORTHWHILE * sum(_noise(size, best, loudness) for size in sizes)
     for share in SHARES:
         exponents = np.where(alive, np.clip(np.floor(share * distance), 0, LARGEST), 0)

@@ -91,8 +91,8 @@ def test_channels_of_a_depthwise_reader_become_as_loud_as_the_loudest() -> None:
     name = graph.nodes[0].outputs[0]
     largest = np.array([1.0, 40.0, 0.05, 3.0, 0.0, 21.0, 40 * 2.0**-20, 20.0])
     found = choose_exponents(graph, {name: Loudness(largest, np.square(largest))})
-    # 40 / r, rounded down to powers of two: 32, 1, 512 (of 800), 8, dead, 1, the most, 2
-    assert found == {name: "50930" + "0c1"}
+    # 20 / r, rounded down to powers of two: 16, 1, 256 (of 400), 4, dead, 1, the most, 1
+    assert found == {name: "40820" + "0c0"}
 
 
 def test_weights_that_have_one_scale_speak_against_large_factors() -> None:
@@ -104,10 +104,9 @@ def test_weights_that_have_one_scale_speak_against_large_factors() -> None:
     graph = b.graph()
     loud = np.array([1.0, 2.0**-8, 2.0**-8, 2.0**-8])
     (digits,) = choose_exponents(graph, {x: Loudness(loud, np.square(loud))}).values()
-    # With factors 1, 4, 16, 64, 256: 4, 1 + 3 / 16, 1 + 3 / 256, 1 + 3 / 4096, ... of the step's
-    # square; and ..., 1 + 3 / 4096, 1 + 3 / 256, 1 + 3 / 16, 4 of the weight scale's, which is
-    # (255 / 127)**2 times as much. Together 8.03, 5.22, 5.09, 5.79, 17.1.
-    assert digits == "0444"
+    # Factors f = 1, 2, 8, 32, 128: 1 + 3 / f**2 of the step's square, and 1 + 3 * f**2 / 2**16 of
+    # the weight scale's, which is (255 / 127)**2 times as much: 8.03, 5.78, 5.09, 5.22, 8.06.
+    assert digits == "0333"
 
 
 @pytest.mark.parametrize("reader", ["depthwise", "grouped", "deconvolution", "pooled", "two"])
