@@ -12,6 +12,8 @@
 #   make accuracy  what INT8 and INT16 keep of trained networks, beside another quantizer; some of
 #                  them: NETS=lenet,cifar_full. It needs ../shared/models
 #   make bench     time MODEL=net.demi on this machine
+#   make bench-rk3288  model what the benchmark networks take on an RK3288, where `predict` is there;
+#                  some of them: NETS=mobilenet_v1,resnet18 PRECISIONS=int8
 #   make protos    protos/caffe.desc from protos/caffe.proto
 #   make oracle    record real Caffe's answers again (ORACLE_PYTHON: 3.6 to 3.9)
 #   make clean     remove what was built;  make distclean removes the environment too
@@ -29,7 +31,7 @@ export CC
 MAKEFLAGS += $(if $(filter %clean,$(MAKECMDGOALS)),,--jobs=$(shell nproc))
 
 .DELETE_ON_ERROR:
-.PHONY: accuracy demo test test-all fuzz pytest lib host rk3288 lint format bench protos oracle clean distclean FORCE
+.PHONY: accuracy bench-rk3288 demo test test-all fuzz pytest lib host rk3288 lint format bench protos oracle clean distclean FORCE
 
 demo: $(VENV)/.core lib
 	@$(BIN)/python examples/digits/demo.py
@@ -128,6 +130,7 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check $(PYTHON_FILES)
 	$(BIN)/ruff format --check $(PYTHON_FILES)
 	$(BIN)/mypy
+	MYPYPATH=examples/networks $(BIN)/mypy examples/networks/*.py
 	@$(BIN)/clang-format --dry-run -Werror $(C_FILES)
 	@$(CC) $(INCLUDES) $(CFLAGS) -Werror -fsyntax-only $(SOURCES)
 
@@ -141,6 +144,10 @@ accuracy: $(VENV)/.dev lib
 
 bench: host
 	build/host/dmt_bench $(MODEL) --loops 100 --profile
+
+bench-rk3288: $(VENV)/.core lib
+	@if command -v $(ARM_CC) >/dev/null; then $(MAKE) --no-print-directory rk3288; fi
+	@$(BIN)/python examples/networks/rk3288.py $(NETS) $(if $(PRECISIONS),--precisions $(PRECISIONS))
 
 protos: $(VENV)/.dev
 	$(BIN)/python -m demitasse.protos.compile

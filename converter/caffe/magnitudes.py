@@ -17,6 +17,7 @@ from demitasse.converter.ops import (
     Conv2d,
     Deconv2d,
     Eltwise,
+    HardSwish,
     InnerProduct,
     Mvn,
     PRelu,
@@ -24,6 +25,7 @@ from demitasse.converter.ops import (
     Scale,
     Sigmoid,
     Softmax,
+    Swish,
     Tanh,
 )
 
@@ -58,6 +60,8 @@ def _size(node: Node, inputs: list[float]) -> float:
         return x * sqrt((1 + op.negative_slope**2) / 2)
     if isinstance(op, PRelu):
         return x * sqrt((1 + _rms(weights["slope"]) ** 2) / 2) if weights else x
+    if isinstance(op, Swish | HardSwish):
+        return 0.6 * x  # where x is about 1; by a half where it is small, as ReLU where it is large
     if isinstance(op, Clip):
         return min(x / sqrt(2), max(abs(op.low), abs(op.high)))
     if isinstance(op, Eltwise) and op.kind != "max":

@@ -1,0 +1,227 @@
+"""The benchmark networks: published shapes and counts, the same bytes again, and all precisions."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import subprocess
+import sys
+import warnings
+from math import prod
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from demitasse.converter.caffe.reader import load_caffe, read_caffe
+from demitasse.converter.evaluate import evaluate
+from demitasse.converter.graph import Graph
+from demitasse.converter.ops import Softmax
+from demitasse.converter.summary import summarise_graph
+from demitasse.errors import DemitasseWarning
+from demitasse.quantizer.compile import compile
+from demitasse.runtime.model import Model
+
+# Millions of multiply-accumulates of convolutions and inner products, trained parameters (without
+# BatchNorm's statistics), and shapes of some blobs. Counts with a decimal are those of ncnn's
+# benchmark, whose work these networks do, or of Netscope (AlexNet, VGG, SqueezeNet 1.0); parameters
+# are those of torchvision or Keras where they have the network, else of its Caffe net:
+# - LeNet has 20 * 26 + 50 * 501 + 500 * 801 + 10 * 501;
+# - torchvision's MobileNet V2, 3,504,872, lacks the expansion of the first block;
+# - its ResNet-18, 11,689,512, lacks the projection of res2a;
+# - MobileFaceNet's paper rounds to 221 and 0.99 million (it may leave out BatchNorm's).
+PUBLISHED: dict[str, tuple[float, int, dict[str, tuple[int, ...]]]] = {
+    "lenet": (2.293, 431_080, {"pool2": (50, 4, 4), "prob": (10,)}),
+    "alexnet": (724.4, 60_965_224, {"pool1": (96, 27, 27), "pool5": (256, 6, 6), "prob": (1000,)}),
+    "vgg16": (15_470, 138_357_544, {"pool5": (512, 7, 7), "prob": (1000,)}),
+    "googlenet": (
+        1582.7,
+        6_998_552,
+        {
+            "inception_3a/output": (256, 28, 28),
+            "inception_4e/output": (832, 14, 14),
+            "pool5/7x7_s1": (1024, 1, 1),
+        },
+    ),
+    "resnet18": (
+        1826.9,
+        11_689_512 + 64 * 64 + 2 * 64,
+        {"res2a": (64, 56, 56), "res3a": (128, 28, 28), "res5b": (512, 7, 7), "prob": (1000,)},
+    ),
+    "resnet50": (
+        3858,
+        25_557_032,
+        {"res3a_branch2a": (128, 28, 28), "res4a": (1024, 14, 14), "res5c": (2048, 7, 7)},
+    ),
+    "squeezenet_1_0": (861.34, 1_248_424, {"pool1": (96, 55, 55), "fire9/concat": (512, 13, 13)}),
+    "squeezenet_1_1": (418.5, 1_235_496, {"pool1": (64, 56, 56), "conv10": (1000, 16, 16)}),
+    "mobilenet_v1": (568.7, 4_231_976, {"conv5_6/sep": (1024, 7, 7), "prob": (1000, 1, 1)}),
+    "mobilenet_v2": (
+        313.6,
+        3_504_872 + 32 * 32 + 2 * 32,
+        {"block_3_1": (24, 56, 56), "block_6_2": (160, 7, 7), "conv6_4": (1280, 7, 7)},
+    ),
+    "shufflenet_v1": (
+        127.1,
+        1_814_734,
+        {"resx4_conv3": (240, 28, 28), "shuffle16": (240, 7, 7), "prob": (1000,)},
+    ),
+    "efficientnet_b0": (386, 5_288_548, {"block5c_add": (112, 14, 14), "top": (1280, 7, 7)}),
+    "mobilefacenet": (221, 1_003_136, {"conv4_1_project": (128, 14, 14), "fc1": (128, 1, 1)}),
+    "mobilenet_ssd": (
+        1148.5,
+        5_783_417,
+        {"mbox_loc": (1917 * 4,), "mbox_conf": (1917 * 21,), "mbox_priorbox": (2, 1917 * 4)},
+    ),
+}
+STATISTICS = ("mean", "variance", "factor")
+
+QUICK = ("lenet", "shufflenet_v1")
+SWEPT = [
+    name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in PUBLISHED
+]
+
+
+@pytest.fixture(scope="module")
+def folder(root: Path) -> Path:
+    return root / "examples" / "networks"
+
+
+@pytest.fixture(scope="module")
+def make(folder: Path) -> Any:
+    """The module, whose neighbours are found only as long as it is imported."""
+    before = set(sys.modules)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        yield importlib.import_module("make")
+    for name in set(sys.modules) - before:
+        if Path(getattr(sys.modules[name], "__file__", None) or "/").parent == folder:
+            del sys.modules[name]
+
+
+@pytest.fixture(autouse=True)
+def strict() -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DemitasseWarning)
+        yield
+
+
+def graph_of(make: ModuleType, name: str, folder: Path, seed: int = 1) -> Graph:
+    text, weights = make.make(name, folder, seed)
+    return load_caffe(text, weights)
+
+
+def test_all_names_are_judged(make: ModuleType, folder: Path) -> None:
+    listed = subprocess.run(
+        [sys.executable, folder / "make.py", "--list"], capture_output=True, text=True, check=True
+    )
+    assert listed.stdout.split() == list(make.NETWORKS)
+    assert set(make.NETWORKS) == set(PUBLISHED)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_counts_and_shapes_are_the_published_ones(
+    make: ModuleType, tmp_path: Path, name: str
+) -> None:
+    macs, parameters, shapes = PUBLISHED[name]
+    text = tmp_path / "deploy.prototxt"
+    text.write_text(make.NETWORKS[name]().text)
+    reading = read_caffe(
+        *(text, None),
+        input_shapes=None,
+        outputs=None,
+        plugins=(),
+        phase="TEST",
+        level=0,
+        stages=(),
+        dialect=None,
+        strict=True,
+    )
+    assert reading.problems.errors == []
+    graph = reading.graph
+    assert summarise_graph(graph).macs / 1e6 == pytest.approx(macs, rel=2e-3)
+    trained = [
+        prod(shape)
+        for blobs in reading.builder.expected.values()
+        for key, shape in blobs.items()
+        if key not in STATISTICS
+    ]
+    assert sum(trained) == parameters
+    assert {blob: graph.tensors[graph.blobs[blob]].shape for blob in shapes} == {
+        blob: (1, *shape) for blob, shape in shapes.items()
+    }
+
+
+def test_where_resnets_stride_and_project(make: ModuleType) -> None:
+    """What decides the work beside the sums: these are told apart from other versions."""
+    deep, flat = make.NETWORKS["resnet50"]().text, make.NETWORKS["resnet18"]().text
+    for stage, width in (("3", 128), ("4", 256), ("5", 512)):
+        strided = f"{{ num_output: {width} kernel_size: 1 stride: 2 bias_term: false }}"
+        start = deep.index(f'name: "res{stage}a_branch2a"')
+        assert strided in deep[start : deep.index("\n}", start)]
+    assert 'name: "res2a_branch1"' in flat
+    assert 'name: "res2b_branch1"' not in flat
+
+
+def digest(paths: tuple[Path, Path]) -> list[str]:
+    return [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+
+
+def test_the_same_seed_gives_the_same_bytes(make: ModuleType, folder: Path, tmp_path: Path) -> None:
+    first = digest(make.make("shufflenet_v1", tmp_path / "a", 7))
+    command = [sys.executable, folder / "make.py", "shufflenet_v1", "-o", tmp_path / "b"]
+    said = subprocess.run([*command, "--seed", "7"], capture_output=True, text=True, check=True)
+    again = (tmp_path / "b" / "deploy.prototxt", tmp_path / "b" / "net.caffemodel")
+    assert said.stdout.split() == [str(path) for path in again]
+    assert digest(again) == first
+    other = digest(make.make("shufflenet_v1", tmp_path / "c", 8))
+    assert (other[0], other[1] == first[1]) == (first[0], False)
+
+
+@pytest.mark.parametrize("arguments", [[], ["lenet"], ["inception", "-o", "x"]])
+def test_what_is_missing_is_told(folder: Path, tmp_path: Path, arguments: list[str]) -> None:
+    command = [sys.executable, folder / "make.py", *arguments]
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert said.returncode == 2
+    assert "--list" in said.stderr or "choose from" in said.stderr
+    assert "Traceback" not in said.stderr
+
+
+@pytest.mark.parametrize("name", SWEPT)
+def test_the_weights_are_those_of_the_seed(make: ModuleType, tmp_path: Path, name: str) -> None:
+    """What the caffemodel gives back, and every layer has its own."""
+    graph = graph_of(make, name, tmp_path, seed=3)
+    drawn = load_caffe(tmp_path / "deploy.prototxt", random_weights=3)
+    for node, expected in zip(graph.nodes, drawn.nodes, strict=True):
+        assert node.weights.keys() == expected.weights.keys()
+        for key, array in node.weights.items():
+            np.testing.assert_array_equal(array, expected.weights[key])
+
+
+@pytest.mark.parametrize("name", SWEPT)
+def test_it_compiles_and_runs(make: ModuleType, tmp_path: Path, name: str) -> None:
+    """To float, INT16 and INT8, calibrated on noise; the answers stay close to the reference's.
+    They are compared before Softmax, which makes them all alike or all but one zero."""
+    graph = graph_of(make, name, tmp_path)
+    if isinstance(graph.nodes[-1].op, Softmax):
+        files = (tmp_path / "deploy.prototxt", tmp_path / "net.caffemodel")
+        graph = load_caffe(*files, outputs=graph.nodes[-1].inputs)
+    (key,) = graph.inputs
+    (output,) = graph.output_keys()
+    noise = np.random.default_rng(0).standard_normal((4, *graph.tensors[key].shape[1:]))
+    images = noise.astype(np.float32)
+    expected = evaluate(graph, {key: images[:1]})[output]
+    for precision, least in (("fp32", 70.0), ("int16", 40.0), ("int8", 5.0)):
+        path = tmp_path / f"{precision}.demi"
+        with warnings.catch_warnings():  # few images: those that calibrate also judge
+            warnings.simplefilter("ignore", DemitasseWarning)
+            compile(graph, path, precision, data=None if precision == "fp32" else images)
+        found = Model.open(path).run({key: images[:1]})[output]
+        if output == "detection_out":  # of boxes that mean nothing, the last bit decides
+            assert found.shape[1:2] + found.shape[3:] == (1, 7)
+            continue
+        assert found.shape == expected.shape
+        error, signal = np.var(found - expected), np.var(expected)
+        assert 10 * np.log10(signal / max(error, 1e-30)) > least, precision
