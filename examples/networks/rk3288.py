@@ -25,6 +25,7 @@ import numpy as np
 from make import NETWORKS, make
 
 import demitasse
+from demitasse.converter.files import write_whole
 from demitasse.converter.flat.read import read_model
 from demitasse.converter.summary import summarise_model
 from demitasse.errors import DemitasseWarning
@@ -102,7 +103,9 @@ def main() -> int:
     except subprocess.CalledProcessError as error:
         print(f"make bench-rk3288: predict ended with status {error.returncode}", file=sys.stderr)
         return 2
-    finally:  # an interrupted run shows what it has
+    except KeyboardInterrupt:
+        return 130
+    finally:  # a run that stops early shows what it has
         print(_table(rows))
     return 0
 
@@ -150,7 +153,7 @@ def _timing(name: str, precision: str, predict: Path) -> Timing:
         memory=1 - cycles["pipeline"] / sum(cycles.values()),
         arena=demitasse.Model.open(model, kernels="generic").memory.arena,
     )
-    kept.write_text(json.dumps({"stamp": stamp, **asdict(timing)}), encoding="utf-8")
+    write_whole(kept, [json.dumps({"stamp": stamp, **asdict(timing)}).encode()])
     return timing
 
 

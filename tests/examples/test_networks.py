@@ -90,15 +90,20 @@ def folder(root: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def make(folder: Path) -> Any:
-    """The module, whose neighbours are found only as long as it is imported."""
+def scripts(folder: Path) -> Any:
+    """The two modules that are run, by name; their neighbours are found only in the meantime."""
     before = set(sys.modules)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
-        yield importlib.import_module("make")
+        yield {name: importlib.import_module(name) for name in ("make", "rk3288")}
     for name in set(sys.modules) - before:
         if Path(getattr(sys.modules[name], "__file__", None) or "/").parent == folder:
             del sys.modules[name]
+
+
+@pytest.fixture
+def make(scripts: dict[str, ModuleType]) -> ModuleType:
+    return scripts["make"]
 
 
 @pytest.fixture(autouse=True)
@@ -225,3 +230,41 @@ def test_it_compiles_and_runs(make: ModuleType, tmp_path: Path, name: str) -> No
         assert found.shape == expected.shape
         error, signal = np.var(found - expected), np.var(expected)
         assert 10 * np.log10(signal / max(error, 1e-30)) > least, precision
+
+
+PREDICT = """#!{python}
+import json, sys
+with open({calls!r}, "a") as calls:
+    print(*sys.argv[1:5], file=calls)
+causes = {{"pipeline": 3.0, "l2_hits": 1.0}}
+print(json.dumps({{"ms": 12.5, "ms_B": 10.0, "macs_per_cycle": 1.5,
+                  "models": {{"A": {{"cycles_by_cause": causes}}}}}}))
+"""
+
+
+def test_the_table_of_modelled_times(
+    scripts: dict[str, ModuleType],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A stand-in for predict says how long; what is known is not modelled again until the program
+    changes. Without predict it is said that nothing ran."""
+    module, calls, bench = scripts["rk3288"], tmp_path / "calls", tmp_path / "dmt_bench"
+    monkeypatch.setattr(module, "BUILD", tmp_path)
+    monkeypatch.setattr(module, "BENCH", bench)
+    predict = tmp_path / "bin" / "predict"
+    monkeypatch.setattr(sys, "argv", ["", "lenet", "--precisions=fp32", f"--predict={predict}"])
+    bench.write_text("one")
+    assert module.main() == 0
+    assert "NOT RUN: predict is missing" in capsys.readouterr().err
+    predict.parent.mkdir()
+    predict.write_text(PREDICT.format(python=sys.executable, calls=str(calls)))
+    predict.chmod(0o755)
+    for program, count in (("one", 1), ("one", 1), ("two", 2)):
+        bench.write_text(program)
+        assert module.main() == 0
+        head, _, row = capsys.readouterr().out.splitlines()
+        assert head.count("|") == row.count("|")
+        assert row.startswith("| lenet | fp32 | 2.3 | 12.5 | 10.0 | 1.50 | 25 % |")
+        assert calls.read_text().splitlines() == ["--json --macs 2293000 --"] * count
