@@ -28,6 +28,7 @@ RUNNERS = {
     "cortex-m": "qemu-system-arm -M mps2-an385",
     "cortex-a": "qemu-system-arm -M virt -cpu cortex-a15 -nic none",
 }
+EMULATORS = {"arm": "qemu-arm", "aarch64": "qemu-aarch64", "riscv64": "qemu-riscv64"}
 SEMIHOSTING = "-display none -serial null -monitor null -semihosting-config enable=on,target=native"
 
 
@@ -120,7 +121,8 @@ def _copy_runtime(packed: Packed, target: Target) -> Sources:
     others = [Path("packed/dmt_packed.h"), Path("programs/dmt_file.h")]
     if target.bare is not None:
         bare = Path("bare")
-        own += [f"bare/{name}.c" for name in ("memory", "semihost", "stack", f"start_{target.bare}")]
+        parts = ("memory", "semihost", "stack", f"start_{target.bare}")
+        own += [f"bare/{name}.c" for name in parts]
         others = [others[0], bare / "bare.h", bare / "include/string.h", bare / f"{target.bare}.ld"]
     for path in [*library, *threads, Path(main), *map(Path, own), *headers, *others]:
         _write(packed.folder / "runtime" / path, (RUNTIME / path).read_bytes())
@@ -184,7 +186,7 @@ def _build_files(packed: Packed, target: Target, sources: Sources) -> None:
     if target.bare is not None:
         runner, arguments = f"{RUNNERS[target.bare]} {SEMIHOSTING} -kernel", ""
     elif target.toolchain is not None:
-        runner = "qemu-arm"
+        runner = EMULATORS.get(prefix.split("-")[0], "")
     common = [flag for flag in (RUNTIME / "cflags.txt").read_text().split() if flag[:2] != "-O"]
     linking = list(target.linking)
     if target.bare is not None:

@@ -317,3 +317,22 @@ def test_outputs_with_rows(
         assert lines[0] == f"found 1x1x{len(rows)}x7:"
         found = [[float(word) for word in line.split()] for line in lines[1:]]
         np.testing.assert_allclose(found, rows, rtol=1e-4, atol=1e-5)
+
+
+def test_a_toolchain_file_of_ones_own(
+    digits: Digits, root: Path, tmp_path: Path, need: Callable[..., None]
+) -> None:
+    need("arm-linux-gnueabihf-gcc", "qemu-arm", "make")
+    text = (root / "runtime_c/toolchains/rk3288.cmake").read_text()
+    mine = tmp_path / "thumb.cmake"
+    mine.write_text(
+        text.replace("-mfloat-abi=hard", "-mfloat-abi=hard -mthumb").replace(
+            "set(DMT_THREADS 4)", "set(DMT_OPTIMIZE -Os)\nset(DMT_PREFER size)"
+        )
+    )
+    machine = find_target(str(mine))
+    assert (machine.name, machine.threads, machine.prefer) == ("thumb", 1, "size")
+    made = packed(str(mine), tmp_path / "p", digits.int8)
+    cost = build(made, machine)
+    assert cost.text < 16 * 1024  # Thumb-2, short kernels
+    assert "as expected" in call("make", "-s", "-C", made.folder, "test")
