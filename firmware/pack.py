@@ -219,7 +219,8 @@ def _build_files(packed: Packed, target: Target, sources: Sources) -> None:
         text = _fill((RUNTIME / "packed" / f"{file}.in").read_text(), values, file == "Makefile")
         _write(packed.folder / file, text)
     if target.toolchain is not None:
-        _write(packed.folder / "toolchain.cmake", target.toolchain.read_bytes())
+        text = target.toolchain.read_text().replace(" -Werror", "")
+        _write(packed.folder / "toolchain.cmake", text)
 
 
 _FIND_THREADS = "set(THREADS_PREFER_PTHREAD_FLAG ON)\nfind_package(Threads REQUIRED)\n"

@@ -36,7 +36,7 @@ class Target:
         if found is None:
             raise DemitasseError(
                 f"target {self.name}: there is no {self.compiler} here",
-                remedy="install it, or name another in a toolchain file: --target FILE.cmake",
+                remedy="install it, or name another in a toolchain file (--target FILE.cmake)",
             )
         return found
 
@@ -96,7 +96,8 @@ def _read(path: Path) -> Target:
     return Target(
         name=path.stem,
         compiler=compiler,
-        flags=tuple(said.get("CMAKE_C_FLAGS_INIT", "").split()),
+        # Whose compiler it will be nobody knows: warnings of another version are no errors.
+        flags=tuple(f for f in said.get("CMAKE_C_FLAGS_INIT", "").split() if f != "-Werror"),
         linking=tuple(said.get("CMAKE_EXE_LINKER_FLAGS_INIT", "").split()),
         optimize=said.get("DMT_OPTIMIZE", "-O3"),
         prefer=prefer,

@@ -5,7 +5,7 @@
 
 Writes a folder that needs nothing but the target's compiler: the runtime's sources, a table of the
 operators that the models use, Makefile and CMakeLists.txt, a library, a program that reads
-pictures, and a self-test. Builds it where the compiler is here, and prints what it costs.
+pictures, and a self-test. Then builds it, unless --no-build, and prints what it costs.
 """
 
 from __future__ import annotations
