@@ -125,8 +125,8 @@ def compile(
     _check(path, precision, data, table, budget)
     images = choose_images(data, labels, judge)
     exponents = {} if table is None else table.equalized
-    if table is None and equalized and precision != "fp32" and images.calibrate is not None:
-        exponents = find_exponents(graph, images.calibrate, preprocess, quiet, small_weights)
+    if table is None and equalized and precision != "fp32":
+        exponents = find_exponents(graph)
     folded = fold(graph, exponents)
     with float_model(folded) as reference:
         calibrated, drift = 0, None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -21,13 +21,9 @@ from demitasse.quantizer.calibrate import DEFAULT_COUNT, collect
 from demitasse.quantizer.datasets import Dataset, DataSpec, open_dataset
 from demitasse.quantizer.feed import feed_for
 from demitasse.quantizer.preprocess import Preprocess
-from demitasse.quantizer.repair import Exponents, choose_exponents, equalize, listen
+from demitasse.quantizer.repair import Exponents, choose_exponents, equalize
 from demitasse.quantizer.statistics import Statistics
-from demitasse.quantizer.weight_plans import small_nodes
 from demitasse.runtime.model import Model
-
-LISTENED = 256  # images that tell how loud channels are; one quiet on few may be loud on others
-LISTENED_SEED = 5
 
 
 def fold(graph: Graph, exponents: Exponents | None = None) -> Graph:
@@ -35,24 +31,9 @@ def fold(graph: Graph, exponents: Exponents | None = None) -> Graph:
     return equalize(optimize(graph), exponents or {})
 
 
-def find_exponents(
-    graph: Graph,
-    dataset: Dataset,
-    preprocess: Preprocess,
-    quiet: bool = True,
-    small_weights: Iterable[str] = (),
-) -> dict[str, str]:
-    """The factors that suit a few of the images: the same ones for every shard.
-
-    small_weights: layers whose weights will have four bits.
-    """
-    folded = fold(graph)
-    feed = feed_for({name: folded.tensors[name].shape for name in folded.inputs}, preprocess)
-    few = dataset.subset(LISTENED, LISTENED_SEED)
-    shown = tqdm(few, desc="equalize", unit="sample", disable=quiet, leave=False)
-    with float_model(folded) as reference:
-        loudness = listen(Model.open(reference), map(feed, shown))
-    return choose_exponents(folded, loudness, small_nodes(folded, small_weights))
+def find_exponents(graph: Graph) -> dict[str, str]:
+    """The factors that suit the network."""
+    return choose_exponents(fold(graph))
 
 
 @contextmanager
@@ -127,7 +108,7 @@ def measure(
     """The statistics of a network as `load_caffe` gives it, over all of the data."""
     check_weights(graph)
     dataset = open_dataset(data)
-    exponents = find_exponents(graph, dataset, preprocess, quiet) if equalized else {}
+    exponents = find_exponents(graph) if equalized else {}
     folded = fold(graph, exponents)
     how = (dataset, preprocess, samples, workers, quiet, shard, exponents)
     with float_model(folded) as reference:

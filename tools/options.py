@@ -376,7 +376,7 @@ def sampling(parser: ArgumentParser) -> None:
         "--no-equalize",
         dest="equalized",
         action="store_false",
-        help="leave all channels in Caffe's units, give quiet ones no factors",
+        help="leave channels before depthwise convolutions in Caffe's units",
     )
     group.add_argument("--workers", metavar="N", type=positive, default=1, help="processes")
 

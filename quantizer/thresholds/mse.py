@@ -25,7 +25,7 @@ OCTAVES = 12  # the search goes down to 1/4096 of the full range
 COARSE = 8  # bins taken together for the first look
 SPACINGS = (4, 1, 1)  # of the splits tried in each refinement
 WORTHWHILE = 0.98  # clipping must gain so much: evenly spread values (pixels) keep their range
-UNSEEN = 4.0  # values beyond each end
+UNSEEN = 0.8  # values beyond each end, on average
 LARGEST = float(np.finfo(np.float32).max)
 TAIL = -np.log(1 - (np.arange(16) + 0.5) / 16)  # quantiles of the exponential distribution
 

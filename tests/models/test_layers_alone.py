@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,26 +12,11 @@ from support.recorded import recorded_model
 
 from demitasse.converter.caffe.reader import load_caffe
 from demitasse.converter.evaluate import float_values
-from demitasse.converter.graph import Graph
 from demitasse.quantizer.diagnosis import LayerDiagnosis, diagnose
-from demitasse.quantizer.measure import fold
+from demitasse.quantizer.measure import find_exponents, fold
 from demitasse.quantizer.quantize import quantize
-from demitasse.quantizer.repair import choose_exponents, equalize, listen
 
 NAMES = ["lenet_mnist", "cifar10_full_v1", "mtcnn_det2", "hyperlpr_charrec", "mobilefacenet_rk"]
-
-
-@dataclass(frozen=True)
-class Evaluator:
-    """Shows every tensor of a float run."""
-
-    graph: Graph
-
-    def observe(
-        self, inputs: Mapping[str, np.ndarray], callback: Callable[[str, np.ndarray], None]
-    ) -> None:
-        for name, value in float_values(self.graph, inputs).items():
-            callback(name, value)
 
 
 def layers(models_dir: Path, name: str, precision: str) -> tuple[LayerDiagnosis, ...]:
@@ -41,8 +24,8 @@ def layers(models_dir: Path, name: str, precision: str) -> tuple[LayerDiagnosis,
     recording = recorded_model(models_dir, name)
     inputs = {key: x[:1] for key, x in recording.inputs.items()}
     shapes = {key: x.shape for key, x in inputs.items()}
-    graph = fold(load_caffe(recording.prototxt, recording.weights, shapes))
-    graph = equalize(graph, choose_exponents(graph, listen(Evaluator(graph), [inputs])))
+    graph = load_caffe(recording.prototxt, recording.weights, shapes)
+    graph = fold(graph, find_exponents(graph))
     values = float_values(graph, inputs)
     ranges = {key: (float(np.min(x)), float(np.max(x))) for key, x in values.items()}
     return diagnose(graph, quantize(graph, table_of(ranges, precision)), [inputs])
