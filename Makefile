@@ -123,7 +123,7 @@ test test-all: $(VENV)/.dev lib host
 fuzz: $(VENV)/.dev
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest -n 2 tests/fuzz
 
-PYTHON_FILES := setup.py demitasse converter firmware protos quantizer runtime_c tools examples tests
+PYTHON_FILES := setup.py demitasse converter protos quantizer runtime_c tools examples tests
 C_FILES = $(shell find runtime_c examples -name '*.[ch]' -not -path '*/out/*')
 
 lint: $(VENV)/.dev

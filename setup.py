@@ -18,7 +18,6 @@ from setuptools.command.build_ext import build_ext
 
 PARTS = {
     "demitasse.converter": "converter",
-    "demitasse.firmware": "firmware",
     "demitasse.protos": "protos",
     "demitasse.quantizer": "quantizer",
     "demitasse.runtime": "runtime_c/python",

@@ -14,7 +14,6 @@ LIBRARY = "demitasse/runtime/libdemitasse_host.so"
 FOLDERS = {
     "demitasse": "demitasse",
     "converter": "demitasse/converter",
-    "firmware": "demitasse/firmware",
     "protos": "demitasse/protos",
     "quantizer": "demitasse/quantizer",
     "runtime_c/python": "demitasse/runtime",

@@ -12,10 +12,10 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from demitasse.firmware.embed import FORMS, embed, load
-from demitasse.firmware.target import find_target, target_names
 from demitasse.tools import options as shared
 from demitasse.tools.answer import Answer
+from demitasse.tools.firmware.embed import FORMS, embed, load
+from demitasse.tools.firmware.target import find_target, target_names
 from demitasse.tools.table import facts, size
 
 

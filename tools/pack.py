@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 
 from demitasse.errors import DataError
-from demitasse.firmware.embed import Loaded, load
-from demitasse.firmware.pack import Footprint, build, pack
-from demitasse.firmware.target import find_target
 from demitasse.quantizer.feed import read_input
 from demitasse.quantizer.stored import from_model
 from demitasse.tools.answer import Answer
 from demitasse.tools.embed import target
+from demitasse.tools.firmware.embed import Loaded, load
+from demitasse.tools.firmware.pack import Footprint, build, pack
+from demitasse.tools.firmware.target import find_target
 from demitasse.tools.table import facts, plural, size
 
 

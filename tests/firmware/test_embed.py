@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from demitasse.errors import DemitasseError
-from demitasse.firmware.embed import FORMS, LINE, ROW, _c_source, embed, identifier, load
-from demitasse.firmware.target import find_target, target_names
+from demitasse.tools.firmware.embed import FORMS, LINE, ROW, _c_source, embed, identifier, load
+from demitasse.tools.firmware.target import find_target, target_names
 from demitasse.tools.main import main
 from tests.conftest import HostTools
 from tests.firmware.conftest import Digits, call

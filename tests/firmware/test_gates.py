@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from demitasse.firmware.kernels import kernel_files
+from demitasse.tools.firmware.kernels import kernel_files
 from tests.firmware.conftest import Digits, call
 
 STRICT = (

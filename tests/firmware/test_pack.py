@@ -14,11 +14,11 @@ import pytest
 
 import demitasse
 from demitasse.errors import DataError, UnsupportedError
-from demitasse.firmware.embed import load
-from demitasse.firmware.kernels import GENERIC, kernel_files, kernel_order
-from demitasse.firmware.pack import Packed, build, pack
-from demitasse.firmware.sample import make_sample
-from demitasse.firmware.target import find_target
+from demitasse.tools.firmware.embed import load
+from demitasse.tools.firmware.kernels import GENERIC, kernel_files, kernel_order
+from demitasse.tools.firmware.pack import Packed, build, pack
+from demitasse.tools.firmware.sample import make_sample
+from demitasse.tools.firmware.target import find_target
 from demitasse.tools.main import main
 from tests.firmware.conftest import DETECTOR, Digits, call
 from tests.runtime import builder as b

@@ -12,8 +12,8 @@ import numpy as np
 from demitasse.converter.flat.format import ITEM_SIZES
 from demitasse.converter.flat.read import TensorRecord
 from demitasse.errors import DataError
-from demitasse.firmware.embed import Loaded
 from demitasse.runtime.model import Model
+from demitasse.tools.firmware.embed import Loaded
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import numpy as np
 from demitasse.converter.flat import ModelFile
 from demitasse.converter.flat.format import ALIGN, ITEM_SIZES, NONE, PREPROCESS
 from demitasse.converter.flat.read import TensorRecord
-from demitasse.firmware.kernels import Needs
+from demitasse.tools.firmware.kernels import Needs
 
 _TYPES = {"float32": 1, "int8": 2, "int16": 3}
 _ORDERS, _FITS = ("GRAY", "RGB", "BGR"), ("STRETCH", "LETTERBOX", "CROP")

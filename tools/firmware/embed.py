@@ -15,9 +15,9 @@ from demitasse.converter.files import write_whole
 from demitasse.converter.flat import ModelFile, parse_model
 from demitasse.converter.flat.format import ALIGN
 from demitasse.errors import DataError, DemitasseError
-from demitasse.firmware.header import header
-from demitasse.firmware.kernels import Needs, needs_of
-from demitasse.firmware.target import Target
+from demitasse.tools.firmware.header import header
+from demitasse.tools.firmware.kernels import Needs, needs_of
+from demitasse.tools.firmware.target import Target
 
 FORMS = ("asm", "object", "c")
 # C99 promises string literals of 4095 characters; rows of an array follow one another.

@@ -12,8 +12,8 @@ import numpy as np
 from demitasse.converter.flat import ModelFile
 from demitasse.converter.flat.format import opcode_name
 from demitasse.errors import ModelFileError, UnsupportedError
-from demitasse.firmware.target import RUNTIME
 from demitasse.runtime import library as lib
+from demitasse.tools.firmware.target import RUNTIME
 
 GENERIC = RUNTIME / "kernels" / "generic"
 _MODEL_BYTES = 256  # dmt_model fits into DMT_CONTEXT_SIZE

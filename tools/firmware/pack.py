@@ -14,10 +14,10 @@ import numpy as np
 
 from demitasse.converter.files import write_whole
 from demitasse.errors import DataError, DemitasseError
-from demitasse.firmware.embed import Loaded, assembly, embed, identifier
-from demitasse.firmware.kernels import kernel_files, kernel_order
-from demitasse.firmware.sample import Sample, make_sample
-from demitasse.firmware.target import RUNTIME, Target
+from demitasse.tools.firmware.embed import Loaded, assembly, embed, identifier
+from demitasse.tools.firmware.kernels import kernel_files, kernel_order
+from demitasse.tools.firmware.sample import Sample, make_sample
+from demitasse.tools.firmware.target import RUNTIME, Target
 
 CORE = (
     *("dmt_check", "dmt_core", "dmt_crc", "dmt_image", "dmt_query", "dmt_resize", "dmt_strerror"),
