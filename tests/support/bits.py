@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from demitasse.converter.evaluate import evaluate
+from demitasse.converter.evaluate import float_values
 from demitasse.converter.flat import write_model
 from demitasse.converter.graph import Graph
 from demitasse.quantizer.quantize import quantize
@@ -30,8 +30,8 @@ def quantized(
 ) -> Graph:
     """An optimized float graph as integers, calibrated on one feed by the NumPy reference."""
     statistics = Statistics()
-    for key, value in evaluate(graph, inputs, all_blobs=True).items():
-        statistics.update(graph.blobs[key], value)
+    for name, value in float_values(graph, inputs).items():
+        statistics.update(name, value)
     table = build_table(statistics, precision, "mse", symmetric)
     return quantize(graph, replace(table, layers=layers or {}))
 

@@ -28,7 +28,7 @@ layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" phase: TRAIN
 layer { name: "move" type: "Permute" bottom: "conv" top: "move" permute_param { order: [0, 2] } }
 layer { name: "loss" type: "SoftmaxWithLoss" bottom: "move" bottom: "label" top: "loss" }
 """
-SHAPE = "--input-shape data=1,1,8,8"
+SHAPE = "--input-shape data=1,1,8,8 --outputs move"
 
 
 @pytest.fixture
@@ -60,7 +60,9 @@ def test_inspect(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(f"inspect net.caffemodel {SHAPE} --dialect ssd --json".split()) == 0
     told = capsys.readouterr()
     assert json.loads(told.out)
-    assert told.err == ""
+    assert "guessed" not in told.err
+    assert told.err.count("warning") == 1
+    assert "layer 'loss': a loss: its Softmax is the output 'prob'" in told.err
 
 
 def test_what_is_missing_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

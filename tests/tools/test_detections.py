@@ -130,7 +130,7 @@ def test_a_budget_of_boxes_raises_layers(tmp_path: Path) -> None:
     graph = network(1)
     budget = Budget(max_drop=0)
     info = demitasse.compile(
-        graph, tmp_path / "net.demi", "int8", BLOBS, judge=1.5 * BLOBS, budget=budget
+        graph, tmp_path / "net.demi", "int8", BLOBS, judge=2 * BLOBS, budget=budget
     )
     assert info.table is not None
     assert info.table.layers

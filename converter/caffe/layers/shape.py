@@ -66,6 +66,7 @@ def split(context: Context) -> None:
 @caffe_layer(SHARED)
 def shared_memory(context: Context) -> None:
     """The first bottom in the shape of the second, whose memory it has taken (`wiring`)."""
+    context.expect(bottoms=2)
     context.emit(Reshape((-1, *context.shapes[1][1:])), inputs=context.bottoms[:1])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from demitasse.converter.caffe.wiring import SHARED
 from demitasse.errors import DemitasseError, ParseError
 
 INPUT = 'input: "data" input_shape { dim: 1 dim: 4 dim: 6 dim: 6 }\n'
@@ -123,3 +124,8 @@ def test_chosen_outputs_prune_the_rest(load) -> None:
 def test_unknown_output(load) -> None:
     with pytest.raises(DemitasseError, match="no blob 'conv2' to take as output; there is conv1"):
         load(INPUT + layer("conv1", "TanH", "data", "conv1"), outputs=["conv2"])
+
+
+def test_the_name_of_shared_memory_is_no_type_of_a_text(load) -> None:
+    with pytest.raises(DemitasseError, match="takes 2 bottom"):
+        load(INPUT + layer("l0", SHARED, "data", "b0"))
