@@ -8,7 +8,6 @@ import numpy as np
 
 from demitasse.converter.flat.format import ALIGN, LANES, round_up
 
-
 FOUR_BITS = 3  # the packing id of four-bit weights less that of whole ones
 
 
