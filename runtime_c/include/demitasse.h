@@ -93,9 +93,11 @@ typedef struct {
 extern const dmt_operator *const dmt_generic[];
 #if defined(__x86_64__)
 extern const dmt_operator *const dmt_avx2[]; /* needs a CPU with AVX2 */
+#elif defined(__ARM_NEON) && !defined(DMT_PORTABLE)
+extern const dmt_operator *const dmt_neon[];
 #endif
-/* The fastest set for this machine (name NULL), or the one of that name ("generic", "avx2"), NULL
- * where it does not exist or cannot run. `found`, unless NULL, gets its name. */
+/* The fastest set for this machine (name NULL), or the one of that name ("generic", "avx2",
+ * "neon"), NULL where it does not exist or cannot run. `found`, unless NULL, gets its name. */
 const dmt_operator *const *dmt_kernels(const char *name, const char **found);
 
 /* Prove that running the model cannot touch memory outside model, persistent and arena. `model`,

@@ -21,6 +21,8 @@ const dmt_operator *const *dmt_kernels(const char *name, const char **found) {
   const kernel_set sets[] = {
 #if defined(__x86_64__)
       {"avx2", __builtin_cpu_supports("avx2") ? dmt_avx2 : NULL},
+#elif defined(__ARM_NEON) && !defined(DMT_PORTABLE)
+      {"neon", dmt_neon},
 #endif
       {"generic", dmt_generic},
   };

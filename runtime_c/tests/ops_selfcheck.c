@@ -1,6 +1,6 @@
 /* A hash of what every operator makes of pseudo-random calls, extremes included.
  *
- *   ops_selfcheck [generic|avx2] [COUNT]
+ *   ops_selfcheck [generic|avx2|neon] [COUNT]
  *
  * All builds print the same: kernel sets, optimisation levels, compilers and targets. Every buffer
  * is an allocation of its own, so that the sanitizers see what leaves it.
@@ -407,6 +407,10 @@ int main(int argc, char **argv) {
 #if defined(__x86_64__)
   if (argc > 1 && strcmp(argv[1], "avx2") == 0) {
     set = dmt_avx2;
+  }
+#elif defined(__ARM_NEON) && !defined(DMT_PORTABLE)
+  if (argc > 1 && strcmp(argv[1], "neon") == 0) {
+    set = dmt_neon;
   }
 #endif
   uint32_t count = argc > 2 ? (uint32_t)atoi(argv[2]) : 3000;

@@ -44,7 +44,8 @@ def test_armv7() -> None:
     if compiler is None or qemu is None:
         pytest.skip("ARM tools are missing (apt install gcc-arm-linux-gnueabihf qemu-user)")
     program = build("ops_selfcheck", (*STRICT, *ARM), compiler)
-    assert report(qemu, program, "generic", CALLS) == expected()
+    for name in ("generic", "neon"):
+        assert report(qemu, program, name, CALLS) == expected()
 
 
 def test_every_call_counts() -> None:
