@@ -92,7 +92,7 @@ static void tensor(test *t, uint32_t index, uint32_t dtype, const uint32_t *dim,
 
 /* Input 0 and the output, of one shape. */
 static void pair(test *t, uint32_t dtype, uint32_t out_dtype) {
-  uint32_t dim[4] = {between(1, 2), between(1, 40), between(1, 6), between(1, 9)};
+  uint32_t dim[4] = {between(1, 2), between(1, 67), between(1, 6), between(1, 9)};
   tensor(t, 0, dtype, dim, below(2) * 3);
   tensor(t, DMT_MAX_INPUTS, out_dtype, dim, below(2) * 5);
   t->call.inputs = 1;
@@ -281,9 +281,13 @@ static void make_scale(test *t, uint32_t dtype) {
 }
 
 static void make_lrn(test *t, uint32_t dtype) {
+  static const float odd[] = {0.0f, 1e-20f, -3e-39f, 1e30f};
   pair(t, dtype, dtype);
+  if (dtype == DMT_F32 && below(2)) {
+    ((float *)t->memory[0])[below((uint32_t)(t->size[0] / sizeof(float)))] = odd[below(4)];
+  }
   t->param[0] = below(2);
-  t->param[1] = 1 + 2 * below(4);
+  t->param[1] = 1 + 2 * (below(4) ? below(4) : below(12));
   set_float(t, 2, 0.125f);
   set_float(t, 3, 0.75f);
   set_float(t, 4, 1.5f);

@@ -2,6 +2,9 @@
 #ifndef DMT_OPERATORS_NEON_H
 #define DMT_OPERATORS_NEON_H
 
-#define DMT_NEON_OPERATORS(X)
+#define DMT_NEON_OPERATORS(X)                                                                      \
+  X(dmt_op_lrn_f32_neon)                                                                           \
+  X(dmt_op_lrn_s8_neon)                                                                            \
+  X(dmt_op_lrn_s16_neon)
 
 #endif
