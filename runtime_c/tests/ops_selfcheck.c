@@ -183,12 +183,15 @@ static uint32_t divisor_of(uint32_t o, uint32_t kernel, uint32_t stride, uint32_
 }
 
 static void make_pool(test *t, uint32_t dtype) {
-  uint32_t in[4] = {between(1, 2), between(1, 20), between(3, 8), between(3, 8)}, out[4];
+  uint32_t in[4] = {between(1, 2), between(1, 83), between(3, 8), between(3, 8)}, out[4];
+  uint32_t large = below(8) == 0; /* more pixels than sums of s8 in s16 could hold */
+  in[2] += large * 12;
+  in[3] += large * 12;
   memcpy(out, in, sizeof out);
   for (uint32_t i = 0; i < 2; i++) {
-    t->param[i] = between(1, 3);
+    t->param[i] = large ? in[2 + i] : between(1, 3);
     t->param[2 + i] = between(1, 3);
-    t->param[4 + i] = below(t->param[i]);
+    t->param[4 + i] = below(large ? 4 : t->param[i]);
     out[2 + i] = (in[2 + i] + 2 * t->param[4 + i] - t->param[i]) / t->param[2 + i] + 1;
   }
   tensor(t, 0, dtype, in, below(2) * 3);

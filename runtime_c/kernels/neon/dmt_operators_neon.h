@@ -5,6 +5,12 @@
 #define DMT_NEON_OPERATORS(X)                                                                      \
   X(dmt_op_lrn_f32_neon)                                                                           \
   X(dmt_op_lrn_s8_neon)                                                                            \
-  X(dmt_op_lrn_s16_neon)
+  X(dmt_op_lrn_s16_neon)                                                                           \
+  X(dmt_op_pool_max_f32_neon)                                                                      \
+  X(dmt_op_pool_max_s8_neon)                                                                       \
+  X(dmt_op_pool_max_s16_neon)                                                                      \
+  X(dmt_op_pool_average_f32_neon)                                                                  \
+  X(dmt_op_pool_average_s8_neon)                                                                   \
+  X(dmt_op_pool_average_s16_neon)
 
 #endif

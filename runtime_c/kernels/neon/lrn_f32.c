@@ -3,7 +3,7 @@
 #if defined(__ARM_NEON) && !defined(DMT_PORTABLE)
 
 #include "../generic/dmt_lrn.h"
-#include <arm_neon.h>
+#include "dmt_neon.h"
 
 /* Channels whose squares stand on the stack, and the largest half of a window. */
 enum { LRN_RUN = 64, LRN_HALF = 8, LRN_ROOM = LRN_RUN + 2 * LRN_HALF, LRN_QUADS = 4 };
@@ -34,7 +34,7 @@ static inline void lrn_log(float32x4_t *x) {
     uint32x4_t bits = vreinterpretq_u32_f32(x[q]);
     int32x4_t power = vsubq_s32(vreinterpretq_s32_u32(vshrq_n_u32(bits, 23)), vdupq_n_s32(126));
     bits = vorrq_u32(vandq_u32(bits, vdupq_n_u32(0x007FFFFF)), vdupq_n_u32(0x3F000000));
-    uint32x4_t below = vcltq_f32(vreinterpretq_f32_u32(bits), vdupq_n_f32(0.707106781f));
+    uint32x4_t below = dmt_greater_f32(vdupq_n_f32(0.707106781f), vreinterpretq_f32_u32(bits));
     f[q] = vreinterpretq_f32_u32(vandq_u32(bits, below)); /* f + f, or f alone */
     f[q] = vaddq_f32(vreinterpretq_f32_u32(bits), f[q]);
     f[q] = vsubq_f32(f[q], vdupq_n_f32(1.0f));
@@ -61,7 +61,7 @@ static inline void lrn_exp(float32x4_t *x) {
   LRN_EACH {
     float32x4_t t = vmlaq_f32(vdupq_n_f32(0.5f), x[q], vdupq_n_f32(1.44269504f));
     n[q] = vcvtq_s32_f32(t);
-    n[q] = vaddq_s32(n[q], vreinterpretq_s32_u32(vcgtq_f32(vcvtq_f32_s32(n[q]), t)));
+    n[q] = vaddq_s32(n[q], vreinterpretq_s32_u32(dmt_greater_f32(vcvtq_f32_s32(n[q]), t)));
     float32x4_t whole = vcvtq_f32_s32(n[q]);
     x[q] = vmlsq_f32(x[q], whole, vdupq_n_f32(0.693359375f));
     x[q] = vmlsq_f32(x[q], whole, vdupq_n_f32(-2.12194440e-4f));
