@@ -142,8 +142,8 @@ static uint32_t ceil8(uint32_t n) { return (n + 7) / 8 * 8; }
 
 static void make_conv(test *t, uint32_t dtype) {
   uint32_t packing = below(3), groups = packing == 2 ? between(1, 40) : between(1, 2);
-  uint32_t ig = packing == 2 ? 1 : between(1, 36);
-  uint32_t og = packing == 2 ? 1 + (below(4) == 0) : between(1, 36);
+  uint32_t ig = packing == 2 ? 1 : below(12) ? between(1, 67) : between(100, 600);
+  uint32_t og = packing == 2 ? 1 + (below(4) == 0) : between(1, 67);
   uint32_t in[4] = {between(1, 2), groups * ig, between(1, 7), between(1, 12)};
   uint32_t out[4] = {in[0], groups * og, between(1, 7), between(1, 12)}, taps = ig, outputs;
   for (uint32_t i = 0; i < 2; i++) {

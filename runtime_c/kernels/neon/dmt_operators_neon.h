@@ -3,6 +3,7 @@
 #define DMT_OPERATORS_NEON_H
 
 #define DMT_NEON_OPERATORS(X)                                                                      \
+  X(dmt_op_conv_s16_neon)                                                                          \
   X(dmt_op_lrn_f32_neon)                                                                           \
   X(dmt_op_lrn_s8_neon)                                                                            \
   X(dmt_op_lrn_s16_neon)                                                                           \

@@ -1,0 +1,68 @@
+/* Patches of int16 convolutions with few inputs: all taps of a pixel side by side, zeros where a
+ * tap is outside. */
+#ifndef DMT_PATCH_S16_H
+#define DMT_PATCH_S16_H
+
+#include "../generic/dmt_conv.h"
+
+#include <arm_neon.h>
+
+enum { DMT_PATCHES_BYTES = 8192 };
+
+DMT_INLINE int16_t *dmt_put_s16(int16_t *to, const int16_t *from, uint32_t n) {
+  for (; n >= 8; n -= 8, from += 8, to += 8) {
+    vst1q_s16(to, vld1q_s16(from));
+  }
+  if (n & 4) {
+    vst1_s16(to, vld1_s16(from));
+    from += 4;
+    to += 4;
+  }
+  for (n &= 3; n > 0; n--) {
+    *to++ = *from++;
+  }
+  return to;
+}
+
+static inline int16_t *dmt_put_zeros_s16(int16_t *to, size_t n) {
+  memset(to, 0, n * sizeof *to);
+  return to + n;
+}
+
+/* A row of taps; `line` is the row of the group's inputs. */
+DMT_INLINE int16_t *dmt_patch_line(const dmt_conv *c, const uint8_t *line, int32_t x, int16_t *to) {
+  int32_t width = c->x.kernel;
+  if (c->x.dilation == 1 && c->in.pixel == c->ig * sizeof *to && x >= 0 && x + width <= c->x.in) {
+    line += (size_t)(uint32_t)x * c->in.pixel;
+    return dmt_put_s16(to, (const int16_t *)(const void *)line, (uint32_t)width * c->ig);
+  }
+  for (int32_t col = 0; col < width; col++, x += c->x.dilation) {
+    if (x < 0 || x >= c->x.in) {
+      to = dmt_put_zeros_s16(to, c->ig);
+      continue;
+    }
+    const void *from = line + (size_t)(uint32_t)x * c->in.pixel;
+    to = dmt_put_s16(to, from, c->ig);
+  }
+  return to;
+}
+
+/* The patch of output (y, x) of a group's inputs, whose sample starts at `from`. */
+static inline int16_t *dmt_patch_s16(const dmt_conv *c, const uint8_t *from, uint32_t out_y,
+                                     uint32_t out_x, int16_t *to) {
+  int32_t y = (int32_t)out_y * c->y.stride - c->y.pad;
+  int32_t x = (int32_t)out_x * c->x.stride - c->x.pad;
+  for (int32_t row = 0; row < c->y.kernel; row++, y += c->y.dilation) {
+    to = y < 0 || y >= c->y.in ? dmt_put_zeros_s16(to, (size_t)(uint32_t)c->x.kernel * c->ig)
+                               : dmt_patch_line(c, from + (size_t)(uint32_t)y * c->in.row, x, to);
+  }
+  return to;
+}
+
+/* Pixels whose patches stand side by side in L1. */
+static inline uint32_t dmt_patches_s16(const dmt_conv *c) {
+  uint64_t pixels = DMT_PATCHES_BYTES / sizeof(int16_t) / dmt_taps(c) / 3 * 3;
+  return pixels < 3 ? 3 : (uint32_t)pixels;
+}
+
+#endif

@@ -1,0 +1,96 @@
+/* How an int16 convolution goes through its sum, so that L1 misses least.
+ *
+ * The weights of a few blocks of outputs stay in L1 while pixels are swept, three at a time. Where
+ * they do not fit, the sum goes in parts (rounded blocks may be added in any order), and totals
+ * wait between the parts.
+ */
+#ifndef DMT_PLAN_S16_H
+#define DMT_PLAN_S16_H
+
+#include "../generic/dmt_conv.h"
+
+enum {
+  DMT_L1_WEIGHTS = 20480, /* of 32 KiB; the inputs of a tile, twice, want the rest */
+  DMT_TOTALS_BYTES = 16384,
+  DMT_MOST_TAPS = 64,
+  DMT_MOST_ZEROS = 512 /* inputs of a tap outside */
+};
+
+/* A part is `rows` x `cols` taps of the kernel and `inputs` channels. */
+typedef struct {
+  uint32_t rows, cols, inputs;
+  uint32_t blocks; /* of eight outputs that share a sweep */
+  uint32_t parts;
+  uint32_t pixels; /* of a sweep */
+} dmt_plan;
+
+static inline uint32_t dmt_ceil(uint32_t a, uint32_t b) { return a / b + (a % b != 0); }
+
+/* Bytes that a pixel and a block bring into L1, all parts together. */
+static inline float dmt_plan_cost(const dmt_conv *c, const dmt_plan *p) {
+  uint32_t stride = (uint32_t)c->x.stride, fresh = stride < p->cols ? stride : p->cols;
+  float line = (float)p->rows * (float)p->inputs * 2.0f;
+  float weights = line * (float)p->cols * 8.0f * (float)p->blocks;
+  float part = line * (float)fresh;
+  uint32_t uses = weights > DMT_L1_WEIGHTS && p->pixels > 3 ? 3 : p->pixels;
+  part += weights / (float)uses;
+  part += p->parts > 1 ? (float)p->blocks * 32.0f + weights / (float)uses : 0.0f;
+  part += (100.0f + (float)p->blocks * 50.0f) * 0.1f; /* the time it takes to begin and to end */
+  return part * (float)p->parts / (float)p->blocks;
+}
+
+static inline int dmt_axis_padded(const dmt_axis *a) {
+  return a->pad > 0 || (a->out - 1) * a->stride + (a->kernel - 1) * a->dilation - a->pad >= a->in;
+}
+
+typedef struct {
+  dmt_plan plan;
+  float cost;
+} dmt_choice;
+
+static inline uint64_t dmt_plan_weights(const dmt_plan *p) {
+  return dmt_times(dmt_times(dmt_times(p->rows, p->cols), p->inputs), 16 * p->blocks);
+}
+
+/* Whether the weights of a part, if it is one, can be copied. */
+static inline int dmt_plan_fits(const dmt_plan *p) {
+  return p->parts == 1 || dmt_plan_weights(p) <= DMT_L1_WEIGHTS;
+}
+
+static inline void dmt_plan_try(const dmt_conv *c, dmt_plan p, dmt_choice *best) {
+  uint32_t height = (uint32_t)c->y.kernel, width = (uint32_t)c->x.kernel;
+  uint32_t all = c->out.n * c->out.h * c->out.w;
+  int padded = dmt_axis_padded(&c->y) || dmt_axis_padded(&c->x);
+  if ((uint64_t)p.rows * p.cols > DMT_MOST_TAPS || (padded && p.inputs > DMT_MOST_ZEROS)) {
+    return;
+  }
+  p.parts = dmt_ceil(height, p.rows) * dmt_ceil(width, p.cols) * dmt_ceil(c->ig, p.inputs);
+  for (uint32_t sweeps = dmt_ceil(c->blocks, 8); p.blocks != 1; sweeps++) {
+    p.blocks = dmt_ceil(c->blocks, sweeps);
+    uint32_t most = p.parts > 1 ? DMT_TOTALS_BYTES / 32 / p.blocks / 3 * 3 : all;
+    p.pixels = dmt_ceil(dmt_ceil(all, dmt_ceil(all, most)), 3) * 3;
+    float cost = dmt_plan_cost(c, &p);
+    if (dmt_plan_fits(&p) && (best->plan.blocks == 0 || cost < best->cost)) {
+      best->plan = p;
+      best->cost = cost;
+    }
+    sweeps = p.blocks > 1 ? dmt_ceil(c->blocks, p.blocks - 1) - 1 : sweeps;
+  }
+}
+
+/* blocks is 0 where no plan fits. */
+static __attribute__((noinline)) dmt_plan dmt_plan_of(const dmt_conv *c) {
+  uint32_t height = (uint32_t)c->y.kernel, width = (uint32_t)c->x.kernel;
+  dmt_choice best = {{0, 0, 0, 0, 0, 0}, 0.0f};
+  dmt_plan whole = {height, width, c->ig, 0, 0, 0}, row = {1, width, c->ig, 0, 0, 0};
+  dmt_plan_try(c, whole, &best);
+  dmt_plan_try(c, row, &best);
+  for (uint32_t cut = 1; cut == 1 || (c->ig / cut >= 128 && cut <= 8); cut++) {
+    dmt_plan tap = {1, 1, (dmt_ceil(c->ig, cut) + 15) / 16 * 16, 0, 0, 0};
+    tap.inputs = tap.inputs < c->ig ? tap.inputs : c->ig;
+    dmt_plan_try(c, tap, &best);
+  }
+  return best.plan;
+}
+
+#endif
