@@ -8,7 +8,9 @@ import numpy as np
 
 from demitasse.converter.flat.format import ALIGN, LANES, round_up
 
-FOUR_BITS = 3  # the packing id of four-bit weights less that of whole ones
+QUAD = 4  # outputs that packing 5 puts side by side
+CHUNK = 16  # inputs of one of them, the last chunk of a row having half as many
+FOUR_BITS = {0: 3, 5: 4}  # packing ids of weights that take four bits, by those of whole ones
 
 
 @dataclass
@@ -53,14 +55,23 @@ class Sections:
         return self.data.add(array.astype(array.dtype.newbyteorder("<")).tobytes())
 
 
-def packing_of(taps_inputs: int, outputs: int, groups: int) -> int:
+def packing_of(taps_inputs: int, outputs: int, groups: int, dtype: str) -> int:
     """The packing id for `taps_inputs` channels a group and `outputs` channels in all.
 
-    FORMAT.md, CONV: 2 for depthwise, 1 where a group fills its eight lanes, else 0.
+    FORMAT.md, CONV: 2 for depthwise, 1 (int8: 5) where a group fills its lanes, else 0.
     """
     if taps_inputs == 1 and groups > 1:
         return 2
-    return 1 if groups == 1 or outputs // groups >= LANES else 0
+    dots = dtype == "int8"
+    if groups > 1 and outputs // groups < (QUAD if dots else LANES):
+        return 0
+    return 5 if dots else 1
+
+
+def dot_rows(taps: int, inputs: int) -> tuple[int, int]:
+    """Packing 5: how many rows an output's weights form, and how long each is with its zeros."""
+    rows, run = (taps, inputs) if inputs >= LANES else (1, taps * inputs)
+    return rows, round_up(run, LANES)
 
 
 def pack_halves(weight: np.ndarray) -> np.ndarray:
@@ -80,8 +91,23 @@ def pack(weight: np.ndarray, groups: int, packing: int) -> np.ndarray:
         lanes = np.zeros((kh, kw, round_up(outputs, LANES)), weight.dtype)
         lanes[..., :outputs] = weight[..., 0].transpose(1, 2, 0)
         return lanes.ravel()
+    if packing == 5:
+        return _pack_dots(weight, groups)
     per_group = outputs // groups
     padded = np.zeros((groups, round_up(per_group, LANES), kh, kw, inputs), weight.dtype)
     padded[:, :per_group] = weight.reshape(groups, per_group, kh, kw, inputs)
     blocks = padded.reshape(groups, -1, LANES, kh, kw, inputs)
     return blocks.transpose(0, 1, 3, 4, 5, 2).ravel()
+
+
+def _pack_dots(weight: np.ndarray, groups: int) -> np.ndarray:
+    outputs, kh, kw, inputs = weight.shape
+    rows, run = dot_rows(kh * kw, inputs)
+    per_group, used = outputs // groups, kh * kw * inputs // rows
+    padded = np.zeros((groups, round_up(per_group, QUAD), rows, run), weight.dtype)
+    padded[:, :per_group, :, :used] = weight.reshape(groups, per_group, rows, used)
+    quads = padded.reshape(-1, QUAD, rows, run).transpose(0, 2, 1, 3)
+    whole = run // CHUNK * CHUNK
+    chunks = quads[..., :whole].reshape(*quads.shape[:3], -1, CHUNK).transpose(0, 1, 3, 2, 4)
+    parts = [part.reshape(*quads.shape[:2], -1) for part in (chunks, quads[..., whole:])]
+    return np.concatenate(parts, axis=2).ravel()

@@ -5,12 +5,12 @@ Only a matter of memory: a kernel that needs more takes it behind the tensor pla
 
 from __future__ import annotations
 
-from demitasse.converter.flat.blobs import packing_of
+from demitasse.converter.flat.blobs import dot_rows, packing_of
 from demitasse.converter.flat.format import ALIGN, LANES, Opcode, round_up
 from demitasse.converter.flat.lower import Step
 from demitasse.converter.ops import DetectionOutput
 
-# Integer convolutions gather the inputs of a few pixels as int16: whole tiles, up to a budget
+# Integer convolutions gather the inputs of a few pixels: whole tiles, up to a budget
 # (runtime_c/kernels/generic/dmt_patch.h).
 PATCH_BYTES = 8192
 TILE_PIXELS = 4
@@ -37,17 +37,36 @@ def scratch_of(step: Step) -> int:
     x, y, op = step.inputs[0].view.shape, step.output.view.shape, step.node.op
     groups = getattr(op, "groups", 1)
     kernel = getattr(op, "kernel", (*x[2:], 1, 1)[:2])
-    inputs, one = x[1] // groups, kernel == (1, 1)
-    direct = dtype == "int16" and (inputs >= 16 or one)
-    if direct or packing_of(inputs, y[1], groups) != 1:
+    inputs, taps = x[1] // groups, kernel[0] * kernel[1]
+    packing = packing_of(inputs, y[1], groups, dtype)
+    height, width = (*y[2:], 1, 1)[:2]
+    width *= height if taps == 1 else 1
+    if packing == 1:
+        direct = inputs >= 16 or taps == 1
+        return 0 if direct else _patches(2 * taps * inputs, width)
+    if packing != 5:
         return 0
-    patch = 2 * kernel[0] * kernel[1] * inputs
-    width = (*y[2:], 1, 1)[1] * ((*y[2:], 1, 1)[0] if one else 1)
+    return _dots(step, dot_rows(taps, inputs), width)
+
+
+def _patches(patch: int, width: int) -> int:
+    """Patches of a few pixels, of so many bytes each."""
     tiles = max(PATCH_BYTES // patch // TILE_PIXELS, 1)
-    patches = round_up(patch * min(tiles * TILE_PIXELS, MOST_PIXELS, width), ALIGN)
-    if "weight_bits" in step.node.weights:  # a block of eight outputs is unpacked
-        return patches + round_up(8 * kernel[0] * kernel[1] * inputs, ALIGN)
-    return patches
+    return round_up(patch * min(tiles * TILE_PIXELS, MOST_PIXELS, width), ALIGN)
+
+
+def _dots(step: Step, rows_and_run: tuple[int, int], width: int) -> int:
+    """Packing 5: patches, a pixel of zero points, eight outputs' weights in whole bytes."""
+    assert step.node is not None
+    op, (rows, run) = step.node.op, rows_and_run
+    inputs = step.inputs[0].view.shape[1] // getattr(op, "groups", 1)
+    in_place = rows == 1 and run == inputs and not any(getattr(op, "pads", ()))
+    bytes_ = 0 if in_place and step.opcode == Opcode.CONV else _patches(rows * run, width)
+    if step.opcode == Opcode.DECONV:
+        bytes_ += round_up(rows * run, ALIGN)
+    if "weight_bits" in step.node.weights:
+        bytes_ += round_up(LANES * rows * run, ALIGN)
+    return bytes_
 
 
 def _recurrent(opcode: Opcode | int, channels: int) -> int:

@@ -141,7 +141,9 @@ static void range(test *t, uint32_t word, uint32_t dtype) {
 static uint32_t ceil8(uint32_t n) { return (n + 7) / 8 * 8; }
 
 static void make_conv(test *t, uint32_t dtype) {
-  uint32_t packing = below(3), groups = packing == 2 ? between(1, 40) : between(1, 2);
+  const uint32_t packings[] = {0, 1, 2, 5, 5, 5};
+  uint32_t packing = packings[below(dtype == DMT_S8 ? 6 : 3)];
+  uint32_t groups = packing == 2 ? between(1, 40) : between(1, 2);
   uint32_t ig = packing == 2 ? 1 : below(12) ? between(1, 67) : between(100, 600);
   uint32_t og = packing == 2 ? 1 + (below(4) == 0) : between(1, 67);
   uint32_t in[4] = {between(1, 2), groups * ig, between(1, 7), between(1, 12)};
@@ -160,18 +162,26 @@ static void make_conv(test *t, uint32_t dtype) {
     taps = ig;
   }
   outputs = packing == 2 ? ceil8(groups * og) : groups * (packing == 1 ? ceil8(og) : og);
+  if (packing == 5) {
+    outputs = groups * ((og + 3) / 4 * 4);
+    taps = ig < 8 ? ceil8(taps) : taps / ig * ceil8(ig);
+  }
   tensor(t, 0, dtype, in, below(2) * 3);
   tensor(t, DMT_MAX_INPUTS, dtype, out, below(2) * 5);
   t->call.inputs = 1;
   t->param[8] = groups;
-  uint32_t halves = dtype == DMT_S8 && packing < 2 && below(4) == 0; /* weights of half a byte */
+  /* weights of half a byte */
+  uint32_t halves = dtype == DMT_S8 && (packing == 0 || packing == 5) && below(4) == 0;
   uint32_t bytes = outputs * taps * dmt_item(dtype);
   bytes = halves ? (bytes + 1) / 2 : bytes;
-  t->param[9] = packing + (halves ? 3 : 0);
+  t->param[9] = !halves ? packing : packing == 0 ? 3 : 4;
   t->param[11] = bytes;
   t->param[13] = below(2);
   range(t, 14, dtype);
   blob(t, bytes / dmt_item(dtype), dtype);
+  for (uint32_t i = 0; packing == 5 && !halves && i < bytes; i++) {
+    t->data[i] = t->data[i] == 128 ? 129 : t->data[i]; /* as the format promises */
+  }
   int floats = dtype == DMT_F32;
   channels(t, (floats ? 1 : 4) + t->param[13] * (floats ? 1 : 3), 1, groups * og, floats);
   t->call.param_size = 64;

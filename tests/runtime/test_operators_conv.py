@@ -88,11 +88,11 @@ def axes(draw, transposed: bool) -> Axis:
 
 
 @st.composite
-def cases(draw, transposed: bool) -> Case:
-    packing = draw(st.sampled_from([0, 1, 1, 2]))
-    groups = draw(st.sampled_from([1, 1, 2, 3] if packing < 2 else [1, 3, 8, 20, 37]))
-    ig = 1 if packing == 2 else draw(st.sampled_from([1, 2, 3, 8, 15, 16, 17, 33]))
-    og = draw(st.sampled_from([1, 1, 1, 2] if packing == 2 else [1, 5, 8, 9, 16, 30, 40]))
+def cases(draw, transposed: bool, packings: tuple[int, ...]) -> Case:
+    packing = draw(st.sampled_from(packings))
+    groups = draw(st.sampled_from([1, 3, 8, 20, 37] if packing == 2 else [1, 1, 2, 3]))
+    ig = 1 if packing == 2 else draw(st.sampled_from([1, 2, 3, 8, 15, 16, 17, 24, 33, 48]))
+    og = draw(st.sampled_from([1, 1, 1, 2] if packing == 2 else [1, 4, 5, 8, 9, 16, 30, 40]))
     return Case(
         transposed,
         draw(st.integers(1, 2)),
@@ -118,6 +118,16 @@ def pack(weight: np.ndarray, case: Case) -> np.ndarray:
         blocks = -(-case.og // 8)
         index = ((((g * blocks + og // 8) * height + kh) * width + kw) * inputs + i) * 8 + og % 8
         size = case.groups * blocks * height * width * inputs * 8
+    elif case.packing == 5:
+        quads, tap = -(-case.og // 4), kh * width + kw
+        whole = inputs >= 8
+        rows, k = (height * width, i) if whole else (1, tap * inputs + i)
+        up = -(-(inputs if whole else height * width * inputs) // 8) * 8
+        row = ((g * quads + og // 4) * rows + (tap if whole else 0)) * 4 * up
+        start = k - k % 16
+        length = np.minimum(16, up - start)
+        index = row + 4 * start + og % 4 * length + k - start
+        size = case.groups * quads * rows * 4 * up
     else:
         up = -(-outputs // 8) * 8
         index = (kh * width + kw) * up + o
@@ -208,7 +218,7 @@ def reference(case: Case, x, weight, chan: np.ndarray, zeros, low, high) -> np.n
 def record(case: Case, size: int, low, high) -> bytes:
     y, x = case.y, case.x
     geometry = (y.kernel, x.kernel, y.stride, x.stride, y.dilation, x.dilation, y.pad, x.pad)
-    packing = case.packing + (3 if case.halves else 0)
+    packing = {0: 3, 5: 4}[case.packing] if case.halves else case.packing
     return words(*geometry, case.groups, packing, 0, size, 0, case.slopes, low, high)
 
 
@@ -259,7 +269,7 @@ def make(case: Case, dtype: type, seed: int, fill: str, factors: str, gap: int):
 def test_any_geometry(library: ctypes.CDLL, dtype: str, transposed: bool) -> None:
     @settings(max_examples=150, deadline=None, derandomize=True)
     @given(
-        cases(transposed),
+        cases(transposed, (0, 1, 2, 5, 5, 5) if dtype == "int8" else (0, 1, 1, 2)),
         st.integers(0, 2**32 - 1),
         st.sampled_from(["random", "random", "low", "high", "extremes"]),
         st.sampled_from(["sane", "exact", "odd"]),
@@ -276,7 +286,7 @@ def test_any_geometry(library: ctypes.CDLL, dtype: str, transposed: bool) -> Non
 def test_weights_of_half_a_byte(library: ctypes.CDLL, transposed: bool) -> None:
     @settings(max_examples=150, deadline=None, derandomize=True)
     @given(
-        cases(transposed).filter(lambda case: case.packing < 2),
+        cases(transposed, (0, 5, 5)),
         st.integers(0, 2**32 - 1),
         st.sampled_from(["random", "low", "high", "extremes"]),
         st.sampled_from([0, 3]),
@@ -293,10 +303,16 @@ def test_weights_of_half_a_byte(library: ctypes.CDLL, transposed: bool) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["int16", "float32"])
-def test_only_int8_has_weights_of_half_a_byte(library: ctypes.CDLL, dtype: str) -> None:
-    call = good_call(dtype)
-    call.param = call.param[:36] + words(4) + call.param[40:]
-    assert call.check(library) == UNSUPPORTED
+def test_some_packings_are_for_int8_alone(library: ctypes.CDLL, dtype: str) -> None:
+    for packing in (3, 4, 5):
+        call = good_call(dtype)
+        call.param = call.param[:36] + words(packing) + call.param[40:]
+        assert call.check(library) == UNSUPPORTED
+
+
+def usual(case: Case, dtype: str) -> Case:
+    """With the packing that the converter chooses."""
+    return replace(case, packing=5) if dtype == "int8" and case.packing == 1 else case
 
 
 @pytest.mark.parametrize("dtype", TYPES)
@@ -313,7 +329,7 @@ def test_only_int8_has_weights_of_half_a_byte(library: ctypes.CDLL, dtype: str) 
 )
 def test_shapes_of_real_networks(library: ctypes.CDLL, dtype: str, case: Case) -> None:
     for gap in (0, 5):
-        call, expected = make(case, TYPES[dtype], 7, "random", "sane", gap)
+        call, expected = make(usual(case, dtype), TYPES[dtype], 7, "random", "sane", gap)
         np.testing.assert_array_equal(call.run(library), expected)
 
 
@@ -321,7 +337,7 @@ def test_shapes_of_real_networks(library: ctypes.CDLL, dtype: str, case: Case) -
 def test_rank_two(library: ctypes.CDLL, dtype: str) -> None:
     unit = Axis(1, 1, 1, 1, 1, 0)
     case = Case(False, 5, unit, unit, 1, 19, 37, 1, 0)
-    call, expected = make(case, TYPES[dtype], 3, "random", "sane", 0)
+    call, expected = make(usual(case, dtype), TYPES[dtype], 3, "random", "sane", 0)
     for tensor in (*call.inputs, call.out):
         tensor.values = tensor.values[:, :, 0, 0]
         tensor.__post_init__()
@@ -330,7 +346,8 @@ def test_rank_two(library: ctypes.CDLL, dtype: str) -> None:
 
 def good_call(dtype: str = "int8") -> Call:
     axis = Axis(5, 5, 3, 1, 1, 1)
-    return make(Case(False, 1, axis, axis, 2, 8, 4, 1, 1), TYPES[dtype], 1, "random", "sane", 0)[0]
+    case = usual(Case(False, 1, axis, axis, 2, 8, 4, 1, 1), dtype)
+    return make(case, TYPES[dtype], 1, "random", "sane", 0)[0]
 
 
 @pytest.mark.parametrize(
@@ -369,7 +386,7 @@ def test_check_refuses_shifts_records_and_tensors(library: ctypes.CDLL) -> None:
         setattr(call, name, getattr(call, name)[:-4])
         assert call.check(library) == OPERATOR, name
     call = good_call()
-    call.param = call.param[:36] + words(5) + call.param[40:]
+    call.param = call.param[:36] + words(6) + call.param[40:]
     assert call.check(library) == UNSUPPORTED
     call = good_call()
     call.inputs[0] = Tensor(call.inputs[0].values, order=(0, 1, 2, 3))

@@ -25,10 +25,10 @@ def convolution(step: Step, sections: Sections) -> bytes:
     weight = _taps_last(step)
     outputs, kh, kw, inputs = weight.shape
     groups = getattr(op, "groups", 1)
-    packing = packing_of(inputs, outputs, groups)
+    packing = packing_of(inputs, outputs, groups, step.dtype)
     packed = pack(weight, groups, packing)
     if has_four_bits(step):
-        packing, packed = packing + FOUR_BITS, pack_halves(packed)
+        packing, packed = FOUR_BITS[packing], pack_halves(packed)
     arrays, slopes = _channel_arrays(step, weight)
     stride, dilation, pads = (
         getattr(op, "stride", (1, 1)),

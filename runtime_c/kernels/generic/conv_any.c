@@ -37,6 +37,15 @@ static conv_any_weights conv_any_find(const dmt_conv *c, uint32_t o) {
     }                                                                                              \
   }
 
+/* Packing 5: where the weight for input i of tap t stands. */
+static size_t conv_any_dot(const dmt_conv *c, uint32_t o, size_t tap, uint32_t i) {
+  dmt_dots d = dmt_dots_of(c);
+  size_t block = o / c->og * ((c->og + 3) / 4) + o % c->og / 4, run = (size_t)d.run;
+  size_t row = c->ig < 8 ? 0 : tap, at = c->ig < 8 ? tap * c->ig + i : i, start = at / 16 * 16;
+  size_t length = run - start < 16 ? 8 : 16;
+  return ((block * (size_t)d.rows + row) * run + start) * 4 + o % c->og % 4 * length + at - start;
+}
+
 static float conv_any_sum_f32(const dmt_conv *c, const dmt_segment *s, uint32_t pixel, uint32_t o) {
   conv_any_weights find = conv_any_find(c, o);
   const float *w = (const float *)(const void *)c->weights + find.first, *in;
@@ -59,7 +68,8 @@ static int32_t conv_any_sum_s8(const dmt_conv *c, const dmt_segment *s, uint32_t
   CONV_ANY_TAPS(c, s, pixel, o, {
     for (uint32_t i = 0; i < c->ig; i++) {
       int32_t value = in != NULL ? in[i] - less : outside;
-      size_t index = find.first + (tap + i) * find.step;
+      size_t index = c->packing == DMT_PACKING_DOTS ? conv_any_dot(c, o, tap / c->ig, i)
+                                                    : find.first + (tap + i) * find.step;
       int32_t weight = c->halves ? dmt_half(c->weights, index) : w[index];
       sum = dmt_wrap_add(sum, value * weight);
     }

@@ -5,11 +5,35 @@
  */
 #include "dmt_patch.h"
 
+/* The accumulators of `pixels` by `blocks` of eight. Apart from the tiles: it is long, and rare. */
+static __attribute__((noinline)) void conv_s16_finish(const dmt_strip *s, uint32_t pixel,
+                                                      uint32_t block, uint32_t pixels,
+                                                      uint32_t blocks, const dmt_i8 *acc) {
+  const dmt_conv *c = &s->job->conv;
+  for (uint32_t p = 0; p < pixels; p++) {
+    for (uint32_t b = 0; b < blocks; b++) {
+      uint32_t first = 8 * (block + b), left = c->og - first;
+      uint8_t *y = s->y + (pixel + p) * s->y_pixel + first * sizeof(int16_t);
+      dmt_finish(c, s->job->call, DMT_S16, s->group * c->og + first, left < 8 ? left : 8,
+                 acc[p * blocks + b], y);
+    }
+  }
+}
+
+/* The biases of `blocks` of eight. */
+DMT_INLINE void conv_s16_biases(const dmt_strip *s, uint32_t block, uint32_t blocks, dmt_i8 *bias) {
+  const dmt_conv *c = &s->job->conv;
+  for (uint32_t b = 0; b < blocks; b++) {
+    uint32_t first = 8 * (block + b), left = c->og - first;
+    bias[b] = dmt_i8_words(c->channels + s->group * c->og + first, left < 8 ? left : 8);
+  }
+}
+
 DMT_INLINE void conv_s16_tile(const uint32_t P, const uint32_t B, const dmt_strip *s,
                               uint32_t pixel, uint32_t block) {
   const dmt_conv *c = &s->job->conv;
   dmt_i8 total[4][4], bias[4], out[16];
-  dmt_biases(s, block, B, bias);
+  conv_s16_biases(s, block, B, bias);
   for (uint32_t p = 0; p < P; p++) {
     for (uint32_t b = 0; b < B; b++) {
       total[p][b] = bias[b];
@@ -62,7 +86,7 @@ DMT_INLINE void conv_s16_tile(const uint32_t P, const uint32_t B, const dmt_stri
       out[p * B + b] = total[p][b];
     }
   }
-  dmt_finish_tile(s, DMT_S16, pixel, block, P, B, out);
+  conv_s16_finish(s, pixel, block, P, B, out);
 }
 
 DMT_STRIP(conv_s16_strip, conv_s16_tile)
@@ -80,7 +104,9 @@ static void conv_s16_segment(const dmt_conv_job *job, const dmt_segment *segment
     if (job->clipped) {
       dmt_strip_direct(&strip, segment, sizeof(int16_t));
     } else {
-      dmt_patch_whole(c, segment, g, scratch, DMT_S16, 0);
+      size_t tap = c->ig * sizeof(int16_t);
+      dmt_patch_whole(c, segment, g, scratch, sizeof(int16_t), 0, tap,
+                      dmt_taps(c) * sizeof(int16_t));
       strip.x = scratch;
       strip.w_first = 0;
       strip.rows = strip.cols = 1;
@@ -91,26 +117,31 @@ static void conv_s16_segment(const dmt_conv_job *job, const dmt_segment *segment
   }
 }
 
+/* Bytes of a pixel's patch. */
+static uint64_t conv_s16_patch(const dmt_conv *c) {
+  uint64_t taps = dmt_times((uint32_t)c->y.kernel, (uint32_t)c->x.kernel);
+  return dmt_times(taps, c->ig) * sizeof(int16_t);
+}
+
+static uint64_t conv_s16_bytes(const dmt_conv *c) {
+  return conv_s16_is_direct(c) ? 0 : dmt_patch_bytes(c, conv_s16_patch(c));
+}
+
 static dmt_status conv_s16_open(const dmt_call *call, int transposed, dmt_conv *c) {
   dmt_status status = dmt_conv_lanes(call, transposed, c);
   if (status == DMT_OK) {
     dmt_conv_flatten(c);
-    int fits = conv_s16_is_direct(c) || dmt_patch_bytes(c) <= DMT_PATCH_MOST;
-    status = fits ? DMT_OK : DMT_E_UNSUPPORTED;
+    status = conv_s16_bytes(c) <= DMT_PATCH_MOST ? DMT_OK : DMT_E_UNSUPPORTED;
   }
   return status;
-}
-
-static uint32_t conv_s16_bytes(const dmt_conv *c) {
-  return conv_s16_is_direct(c) ? 0 : (uint32_t)dmt_patch_bytes(c);
 }
 
 static void conv_s16_any(const dmt_call *call, int transposed) {
   dmt_conv_job job = {.call = call, .segment = conv_s16_segment};
   conv_s16_open(call, transposed, &job.conv);
   job.clipped = (uint32_t)conv_s16_is_direct(&job.conv);
-  job.most = job.clipped ? UINT32_MAX : dmt_patch_pixels(&job.conv);
-  job.scratch = conv_s16_bytes(&job.conv);
+  job.most = job.clipped ? UINT32_MAX : dmt_patch_pixels(&job.conv, conv_s16_patch(&job.conv));
+  job.scratch = (uint32_t)conv_s16_bytes(&job.conv);
   dmt_conv_go(&job, job.conv.groups * job.conv.blocks);
 }
 
@@ -127,13 +158,13 @@ static dmt_status deconv_s16_check(const dmt_call *call) {
 static uint32_t conv_s16_scratch(const dmt_call *call) {
   dmt_conv c;
   conv_s16_open(call, 0, &c);
-  return conv_s16_bytes(&c);
+  return (uint32_t)conv_s16_bytes(&c);
 }
 
 static uint32_t deconv_s16_scratch(const dmt_call *call) {
   dmt_conv c;
   conv_s16_open(call, 1, &c);
-  return conv_s16_bytes(&c);
+  return (uint32_t)conv_s16_bytes(&c);
 }
 
 static void conv_s16_run(const dmt_call *call) { conv_s16_any(call, 0); }

@@ -11,10 +11,14 @@
 #include "dmt_lanes.h"
 #include "dmt_parallel.h"
 
-enum { DMT_PACKING_PLAIN, DMT_PACKING_LANES, DMT_PACKING_DEPTHWISE };
-
-/* The first two again, in four bits a weight. */
-enum { DMT_PACKING_PLAIN_4 = 3, DMT_PACKING_LANES_4 };
+enum {
+  DMT_PACKING_PLAIN,
+  DMT_PACKING_LANES,
+  DMT_PACKING_DEPTHWISE,
+  DMT_PACKING_PLAIN_4, /* in four bits a weight */
+  DMT_PACKING_DOTS_4,
+  DMT_PACKING_DOTS
+};
 
 typedef struct {
   int32_t kernel, stride, dilation, pad, in, out, transposed;
@@ -44,14 +48,29 @@ static inline int dmt_axis_ok(const dmt_axis *a) {
          dmt_times(end - 1, stride) <= most;
 }
 
+/* Packing 5: an output's weights are `rows` rows, one a tap, or a single one of all taps where a
+ * tap has few inputs. A row has `used` weights, and zeros up to `run`. */
+typedef struct {
+  uint64_t rows, used, run;
+} dmt_dots;
+
+static inline dmt_dots dmt_dots_of(const dmt_conv *c) {
+  uint64_t taps = (uint64_t)(uint32_t)c->y.kernel * (uint32_t)c->x.kernel; /* < 2^58 */
+  int each = c->ig >= 8;
+  dmt_dots d = {each ? taps : 1, each ? c->ig : taps * c->ig, 0};
+  d.run = (d.used + 7) & ~UINT64_C(7);
+  return d;
+}
+
 /* Bytes of the weights in their packing. */
 static inline uint64_t dmt_weights_size(const dmt_conv *c, uint32_t item) {
-  uint64_t outputs = c->packing == DMT_PACKING_PLAIN       ? c->og
-                     : c->packing == DMT_PACKING_DEPTHWISE ? dmt_up8(c->groups * c->og)
-                                                           : 8 * c->blocks;
-  uint64_t groups = c->packing == DMT_PACKING_DEPTHWISE ? 1 : c->groups;
-  uint64_t taps = dmt_times((uint32_t)c->y.kernel, (uint32_t)c->x.kernel);
-  uint64_t bytes = dmt_times(dmt_times(dmt_times(outputs * item, groups), taps), c->ig);
+  int depthwise = c->packing == DMT_PACKING_DEPTHWISE, dots = c->packing == DMT_PACKING_DOTS;
+  uint64_t outputs = depthwise ? c->out.c : c->og, lanes = dots ? 4 : 8;
+  dmt_dots d = dmt_dots_of(c);
+  uint64_t taps = dots ? d.rows : (uint64_t)(uint32_t)c->y.kernel * (uint32_t)c->x.kernel;
+  outputs = c->packing == DMT_PACKING_PLAIN ? outputs : (outputs + lanes - 1) / lanes * lanes;
+  outputs *= (uint64_t)item * (depthwise ? 1 : c->groups);
+  uint64_t bytes = dmt_times(dmt_times(outputs, taps), dots ? d.run : c->ig);
   return c->halves ? bytes / 2 + bytes % 2 : bytes;
 }
 
@@ -98,11 +117,14 @@ static inline dmt_status dmt_conv_read(const dmt_call *call, int transposed, dmt
   c->og = c->out.c / c->groups;
   c->ig = c->in.c / c->groups;
   c->blocks = (c->og + 7) / 8;
-  c->halves = c->packing >= DMT_PACKING_PLAIN_4;
-  if (c->packing > DMT_PACKING_LANES_4 || (c->halves && call->dtype != DMT_S8)) {
+  if (c->packing > DMT_PACKING_DOTS ||
+      (c->packing >= DMT_PACKING_PLAIN_4 && call->dtype != DMT_S8)) {
     return DMT_E_UNSUPPORTED;
   }
-  c->packing -= c->halves ? DMT_PACKING_PLAIN_4 : 0;
+  c->halves = c->packing == DMT_PACKING_PLAIN_4 || c->packing == DMT_PACKING_DOTS_4;
+  if (c->halves) {
+    c->packing = c->packing == DMT_PACKING_PLAIN_4 ? DMT_PACKING_PLAIN : DMT_PACKING_DOTS;
+  }
   uint32_t weights = dmt_word(call, 40), size = dmt_word(call, 44), chan = dmt_word(call, 48);
   uint32_t outputs = c->out.c, arrays = call->dtype == DMT_F32 ? 1 : 4;
   if ((c->packing == DMT_PACKING_DEPTHWISE && c->ig != 1) ||

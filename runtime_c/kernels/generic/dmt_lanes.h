@@ -2,7 +2,7 @@
  * extension of GNU C for all other targets (and for a comparison, with DMT_PORTABLE).
  *
  * dmt_i8 is eight s32, dmt_f8 eight float32, dmt_w2 the s16 weights of two inputs for eight
- * outputs. Integers wrap; every function gives the same bits in all forms.
+ * outputs, dmt_d4 the sums of four. Integers wrap; every function gives the same bits in all forms.
  */
 #ifndef DMT_LANES_H
 #define DMT_LANES_H
@@ -214,19 +214,6 @@ DMT_INLINE dmt_i8 dmt_i8_add_products_s16(dmt_i8 a, const int16_t *x, const int1
 }
 
 /* Weights of inputs i and i + 1, sixteen adjacent elements; of the last input alone, eight. */
-DMT_INLINE dmt_w2 dmt_w2_last_s8(const int8_t *from) {
-  dmt_w2 r = {{{{0}, {0}}, {{0}, {0}}}};
-  dmt_h4_load_s8(from, r.v[0]);
-  return r;
-}
-
-DMT_INLINE dmt_w2 dmt_w2_load_s8(const int8_t *from) {
-  dmt_w2 r;
-  dmt_h4_load_s8(from, r.v[0]);
-  dmt_h4_load_s8(from + 8, r.v[1]);
-  return r;
-}
-
 DMT_INLINE dmt_w2 dmt_w2_load_s16(const int16_t *from) {
   dmt_w2 r;
   memcpy(&r, from, sizeof r);
@@ -247,6 +234,38 @@ DMT_INLINE dmt_i8 dmt_i8_dot_last(dmt_i8 a, const int16_t *x, dmt_w2 w) {
 DMT_INLINE dmt_i8 dmt_i8_dot(dmt_i8 a, const int16_t *x, dmt_w2 w) {
   a = dmt_i8_dot_last(a, x, w);
   return dmt_i8_add(a, dmt_i8_mul(dmt_i8_set(x[1]), dmt_i8_widen(w.v[1])));
+}
+
+/* Sums of products of one pixel's inputs with the weights of four outputs. */
+#define DMT_D4_PIXELS 2 /* that are worth summing together */
+
+typedef struct {
+  uint32_t v[4];
+} dmt_d4;
+
+DMT_INLINE dmt_d4 dmt_d4_zero(void) {
+  const dmt_d4 r = {{0, 0, 0, 0}};
+  return r;
+}
+
+/* Of P pixels and their next n (16, or 8) inputs, the weights standing one output behind the other.
+ */
+DMT_INLINE void dmt_d4_add(dmt_d4 *a, const uint32_t P, const int8_t *x, size_t x_pixel,
+                           const int8_t *w, uint32_t n) {
+  for (uint32_t i = 0; i < n; i++) {
+    for (uint32_t o = 0; o < 4; o++) {
+      int32_t weight = w[o * n + i];
+      for (uint32_t p = 0; p < P; p++) {
+        a[p].v[o] += (uint32_t)(x[p * x_pixel + i] * weight);
+      }
+    }
+  }
+}
+
+DMT_INLINE void dmt_d4_totals(dmt_d4 a, int32_t *to) {
+  for (uint32_t o = 0; o < 4; o++) {
+    to[o] = (int32_t)a.v[o];
+  }
 }
 
 #endif /* DMT_AVX2 */

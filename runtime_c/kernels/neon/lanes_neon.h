@@ -141,16 +141,6 @@ DMT_INLINE dmt_i8 dmt_i8_add_products_s16(dmt_i8 a, const int16_t *x, const int1
   return dmt_i8_add_h8(a, vld1q_s16(x), vld1q_s16(w));
 }
 
-DMT_INLINE dmt_w2 dmt_w2_load_s8(const int8_t *from) {
-  dmt_w2 r = {{vmovl_s8(vld1_s8(from)), vmovl_s8(vld1_s8(from + 8))}};
-  return r;
-}
-
-DMT_INLINE dmt_w2 dmt_w2_last_s8(const int8_t *from) {
-  dmt_w2 r = {{vmovl_s8(vld1_s8(from)), vdupq_n_s16(0)}};
-  return r;
-}
-
 DMT_INLINE dmt_w2 dmt_w2_load_s16(const int16_t *from) {
   dmt_w2 r = {{vld1q_s16(from), vld1q_s16(from + 8)}};
   return r;
@@ -172,6 +162,42 @@ DMT_INLINE dmt_i8 dmt_i8_dot(dmt_i8 a, const int16_t *x, dmt_w2 w) {
   a.val[0] = vmlal_s16(a.val[0], vget_low_s16(w.val[1]), x1);
   a.val[1] = vmlal_s16(a.val[1], vget_high_s16(w.val[1]), x1);
   return a;
+}
+
+#define DMT_D4_PIXELS 2
+
+typedef struct {
+  int32x4_t v[4];
+} dmt_d4;
+
+DMT_INLINE dmt_d4 dmt_d4_zero(void) {
+  int32x4_t zero = vdupq_n_s32(0);
+  dmt_d4 r = {{zero, zero, zero, zero}};
+  return r;
+}
+
+/* Weights are above -128: two products fit s16. */
+DMT_INLINE void dmt_d4_add(dmt_d4 *a, const uint32_t P, const int8_t *x, size_t x_pixel,
+                           const int8_t *w, uint32_t n) {
+  for (uint32_t o = 0; o < 4; o++) {
+    for (uint32_t p = 0; p < P; p++) {
+      const int8_t *at = x + p * x_pixel;
+      int16x8_t sums = vmull_s8(vld1_s8(at), vld1_s8(w + o * n));
+      if (n == 16) {
+        sums = vmlal_s8(sums, vld1_s8(at + 8), vld1_s8(w + o * n + 8));
+      }
+      a[p].v[o] = vpadalq_s16(a[p].v[o], sums);
+    }
+  }
+}
+
+DMT_INLINE void dmt_d4_totals(dmt_d4 a, int32_t *to) {
+  int32x2_t half[4];
+  for (uint32_t o = 0; o < 4; o++) {
+    half[o] = vadd_s32(vget_low_s32(a.v[o]), vget_high_s32(a.v[o]));
+  }
+  vst1_s32(to, vpadd_s32(half[0], half[1]));
+  vst1_s32(to + 2, vpadd_s32(half[2], half[3]));
 }
 
 #undef DMT_HALVES

@@ -109,17 +109,6 @@ DMT_INLINE dmt_i8 dmt_i8_add_products_s16(dmt_i8 a, const int16_t *x, const int1
   return _mm256_add_epi32(a, _mm256_mullo_epi32(dmt_i8_load_s16(x), dmt_i8_load_s16(w)));
 }
 
-DMT_INLINE dmt_w2 dmt_w2_load_s8(const int8_t *from) {
-  const __m128i pairs = _mm_setr_epi8(0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15);
-  __m128i two = _mm_loadu_si128((const __m128i *)(const void *)from);
-  return _mm256_cvtepi8_epi16(_mm_shuffle_epi8(two, pairs));
-}
-
-DMT_INLINE dmt_w2 dmt_w2_last_s8(const int8_t *from) {
-  __m128i one = _mm_loadl_epi64((const __m128i *)(const void *)from);
-  return _mm256_cvtepi8_epi16(_mm_unpacklo_epi8(one, _mm_setzero_si128()));
-}
-
 DMT_INLINE dmt_w2 dmt_w2_load_s16(const int16_t *from) {
   const __m256i pairs = _mm256_setr_epi8(0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15, 0, 1,
                                          8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15);
@@ -140,6 +129,45 @@ DMT_INLINE dmt_i8 dmt_i8_dot(dmt_i8 a, const int16_t *x, dmt_w2 w) {
 
 DMT_INLINE dmt_i8 dmt_i8_dot_last(dmt_i8 a, const int16_t *x, dmt_w2 w) {
   return _mm256_add_epi32(a, _mm256_madd_epi16(_mm256_set1_epi32((uint16_t)*x), w));
+}
+
+#define DMT_D4_PIXELS 3
+
+typedef struct {
+  __m256i v[4];
+} dmt_d4;
+
+DMT_INLINE dmt_d4 dmt_d4_zero(void) {
+  __m256i zero = _mm256_setzero_si256();
+  dmt_d4 r = {{zero, zero, zero, zero}};
+  return r;
+}
+
+/* Eight or sixteen s8 as s16, zeros behind eight. */
+DMT_INLINE __m256i dmt_d4_widen(const int8_t *from, uint32_t n) {
+  const __m128i *at = (const __m128i *)(const void *)from;
+  return _mm256_cvtepi8_epi16(n == 16 ? _mm_loadu_si128(at) : _mm_loadl_epi64(at));
+}
+
+DMT_INLINE void dmt_d4_add(dmt_d4 *a, const uint32_t P, const int8_t *x, size_t x_pixel,
+                           const int8_t *w, uint32_t n) {
+  __m256i wide[DMT_D4_PIXELS];
+  for (uint32_t p = 0; p < P; p++) {
+    wide[p] = dmt_d4_widen(x + p * x_pixel, n);
+  }
+  for (uint32_t o = 0; o < 4; o++) {
+    __m256i weights = dmt_d4_widen(w + o * n, n);
+    for (uint32_t p = 0; p < P; p++) {
+      a[p].v[o] = _mm256_add_epi32(a[p].v[o], _mm256_madd_epi16(wide[p], weights));
+    }
+  }
+}
+
+DMT_INLINE void dmt_d4_totals(dmt_d4 a, int32_t *to) {
+  __m256i pairs =
+      _mm256_hadd_epi32(_mm256_hadd_epi32(a.v[0], a.v[1]), _mm256_hadd_epi32(a.v[2], a.v[3]));
+  _mm_storeu_si128((__m128i *)(void *)to, _mm_add_epi32(_mm256_castsi256_si128(pairs),
+                                                        _mm256_extracti128_si256(pairs, 1)));
 }
 
 #endif

@@ -19,6 +19,14 @@ def index(
     if packing == 1:
         block = g * -(-per_group // 8) + og // 8
         return (((block * height + kh) * width + kw) * inputs + i) * 8 + og % 8
+    if packing == 5:
+        rows, row, long, k = height * width, kh * width + kw, inputs, i
+        if inputs < 8:
+            rows, row, long, k = 1, 0, rows * inputs, row * inputs + i
+        up, start = -(-long // 8) * 8, k - k % 16
+        block = g * -(-per_group // 4) + og // 4
+        n = min(16, up - start)
+        return (block * rows + row) * 4 * up + 4 * start + og % 4 * n + k - start
     return (kh * width + kw) * (-(-outputs // 8) * 8) + o
 
 
@@ -32,6 +40,10 @@ def index(
         ((12, 3, 3, 1), 12, 2),
         ((24, 3, 5, 1), 12, 2),
         ((6, 2, 2, 3), 3, 0),
+        ((6, 3, 3, 3), 1, 5),
+        ((9, 2, 3, 16), 1, 5),
+        ((4, 1, 1, 24), 1, 5),
+        ((10, 3, 2, 41), 2, 5),
     ],
 )
 def test_every_weight_stands_where_the_format_says(shape, groups: int, packing: int) -> None:
@@ -49,11 +61,14 @@ def test_halves_of_bytes() -> None:
 
 
 def test_packing_is_chosen_by_shape() -> None:
-    assert packing_of(1, 32, 32) == 2
-    assert packing_of(3, 5, 1) == 1
-    assert packing_of(1, 16, 1) == 1
-    assert packing_of(4, 32, 2) == 1
-    assert packing_of(4, 8, 2) == 0
+    for dtype, usual in (("float32", 1), ("int16", 1), ("int8", 5)):
+        assert packing_of(1, 32, 32, dtype) == 2
+        assert packing_of(3, 5, 1, dtype) == usual
+        assert packing_of(1, 16, 1, dtype) == usual
+        assert packing_of(4, 32, 2, dtype) == usual
+        assert packing_of(4, 6, 2, dtype) == 0
+    assert packing_of(4, 8, 2, "int8") == 5
+    assert packing_of(4, 8, 2, "int16") == 0
 
 
 def test_arrays_are_padded_aligned_and_stored_once() -> None:
