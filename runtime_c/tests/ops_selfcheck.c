@@ -243,7 +243,8 @@ static void make_eltwise(test *t, uint32_t dtype) {
     t->param[6 + 3 * i] = shift();
   }
   range(t, 0, dtype);
-  t->param[2] = shift();
+  t->param[2] =
+      below(3) ? between(14, 24) - 8 * (uint32_t)(dtype == DMT_S16) : shift(); /* as converted */
   t->param[3] = shift();
   t->call.param_size = 16 + 12 * t->call.inputs;
 }

@@ -12,6 +12,13 @@
   X(dmt_op_pool_max_s16_neon)                                                                      \
   X(dmt_op_pool_average_f32_neon)                                                                  \
   X(dmt_op_pool_average_s8_neon)                                                                   \
-  X(dmt_op_pool_average_s16_neon)
+  X(dmt_op_pool_average_s16_neon)                                                                  \
+  X(dmt_op_sum_s8_neon)                                                                            \
+  X(dmt_op_sum_s16_neon)                                                                           \
+  X(dmt_op_sum_f32_neon)                                                                           \
+  X(dmt_op_prod_f32_neon)                                                                          \
+  X(dmt_op_max_f32_neon)                                                                           \
+  X(dmt_op_rescale_s8_neon)                                                                        \
+  X(dmt_op_rescale_s16_neon)
 
 #endif

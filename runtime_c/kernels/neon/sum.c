@@ -1,0 +1,127 @@
+/* Sums of two integer tensors, sixteen values at a time. */
+#if defined(__ARM_NEON) && !defined(DMT_PORTABLE)
+
+#include "../generic/dmt_eltwise.h"
+#include "dmt_dense.h"
+#include "dmt_neon.h"
+
+#define SUM_INLINE static inline __attribute__((always_inline))
+#define SUM_EACH for (uint32_t k = 0; k < 4; k++)
+
+/* (z - x) << left times -m is (x - z) << left times m, and a factor of -2^k shifts further than one
+ * of 2^k could. */
+typedef struct {
+  int32_t right, low, high;
+  int16_t zero, factor, zeros[2];
+  int32_t multipliers[2];
+} sum_job;
+
+/* Two inputs, and multipliers that can be negated. */
+static int sum_fits(const dmt_call *call) {
+  return call->inputs == 2 && dmt_signed(call, eltwise_record(0)) != INT32_MIN &&
+         dmt_signed(call, eltwise_record(1)) != INT32_MIN;
+}
+
+/* Values of nine bits, shifted by 0 to 7 in s16 and then by 16 into s32. */
+static dmt_status sum_check_s8(const dmt_call *call) {
+  dmt_status status = eltwise_check(call);
+  int fits =
+      status == DMT_OK && sum_fits(call) && dmt_word(call, 8) >= 16 && dmt_word(call, 8) <= 23;
+  return status == DMT_OK && !fits ? DMT_E_UNSUPPORTED : status;
+}
+
+static dmt_status sum_check_s16(const dmt_call *call) {
+  dmt_status status = eltwise_check(call);
+  int fits = status == DMT_OK && sum_fits(call) && dmt_word(call, 8) <= 15;
+  fits = fits && !call->in[0].zero_point && !call->in[1].zero_point && !call->out.zero_point;
+  return status == DMT_OK && !fits ? DMT_E_UNSUPPORTED : status;
+}
+
+static sum_job sum_read(const dmt_call *call) {
+  int32_t left = dmt_signed(call, 8) - (call->dtype == DMT_S8 ? 16 : 0);
+  sum_job job = {.right = dmt_signed(call, 12),
+                 .low = dmt_signed(call, 0),
+                 .high = dmt_signed(call, 4),
+                 .zero = (int16_t)call->out.zero_point,
+                 .factor = (int16_t)(-1 * (1 << left))};
+  for (uint32_t k = 0; k < 2; k++) {
+    job.zeros[k] = (int16_t)(call->in[k].zero_point * (1 << left));
+    job.multipliers[k] = -dmt_signed(call, eltwise_record(k));
+  }
+  return job;
+}
+
+/* (z - x) << left of eight values, in two registers. */
+SUM_INLINE void sum_widen(int32x4_t *wide, int8x8_t x, int8x8_t factor, int16x8_t zero) {
+  int16x8_t d = vaddq_s16(vmull_s8(x, factor), zero);
+  wide[0] = vshll_n_s16(vget_low_s16(d), 16);
+  wide[1] = vshll_n_s16(vget_high_s16(d), 16);
+}
+
+static void sum_s8(const void *context, uint32_t n, uint8_t *to, uint8_t *const *from) {
+  const sum_job *job = context;
+  const int8_t *a = (const int8_t *)from[0], *b = (const int8_t *)from[1];
+  const int32x2_t multiplier = vld1_s32(job->multipliers);
+  const int16x8_t zero_a = vdupq_n_s16(job->zeros[0]), zero_b = vdupq_n_s16(job->zeros[1]);
+  const int8x8_t factor = vdup_n_s8((int8_t)job->factor);
+  const int32x4_t right = vdupq_n_s32(-job->right);
+  const int16x8_t zero = vdupq_n_s16(job->zero);
+  const int8x16_t low = vdupq_n_s8((int8_t)job->low), high = vdupq_n_s8((int8_t)job->high);
+  for (uint32_t i = 0; i < n; i += 16) {
+    int32x4_t x[4], y[4];
+    int8x16_t p = vld1q_s8(a + i), q = vld1q_s8(b + i);
+    sum_widen(x, vget_low_s8(p), factor, zero_a);
+    sum_widen(x + 2, vget_high_s8(p), factor, zero_a);
+    sum_widen(y, vget_low_s8(q), factor, zero_b);
+    sum_widen(y + 2, vget_high_s8(q), factor, zero_b);
+    SUM_EACH x[k] = vqrdmulhq_lane_s32(x[k], multiplier, 0);
+    SUM_EACH y[k] = vqrdmulhq_lane_s32(y[k], multiplier, 1);
+    SUM_EACH x[k] = vrshlq_s32(vaddq_s32(x[k], y[k]), right);
+    int16x8_t c = vcombine_s16(vqmovn_s32(x[0]), vqmovn_s32(x[1]));
+    int16x8_t d = vcombine_s16(vqmovn_s32(x[2]), vqmovn_s32(x[3]));
+    p = vcombine_s8(vqmovn_s16(vqaddq_s16(c, zero)), vqmovn_s16(vqaddq_s16(d, zero)));
+    vst1q_s8((int8_t *)to + i, vminq_s8(vmaxq_s8(p, low), high));
+  }
+}
+
+static void sum_s16(const void *context, uint32_t n, uint8_t *to, uint8_t *const *from) {
+  const sum_job *job = context;
+  const int16_t *a = (const int16_t *)(const void *)from[0];
+  const int16_t *b = (const int16_t *)(const void *)from[1];
+  const int32x2_t multiplier = vld1_s32(job->multipliers);
+  const int16x4_t factor = vdup_n_s16(job->factor);
+  const int32x4_t right = vdupq_n_s32(-job->right);
+  const int16x8_t low = vdupq_n_s16((int16_t)job->low), high = vdupq_n_s16((int16_t)job->high);
+  for (uint32_t i = 0; i < n; i += 16) {
+    int32x4_t x[4], y[4];
+    SUM_EACH x[k] = vmull_s16(vld1_s16(a + i + 4 * k), factor);
+    SUM_EACH y[k] = vmull_s16(vld1_s16(b + i + 4 * k), factor);
+    SUM_EACH x[k] = vqrdmulhq_lane_s32(x[k], multiplier, 0);
+    SUM_EACH y[k] = vqrdmulhq_lane_s32(y[k], multiplier, 1);
+    SUM_EACH x[k] = vrshlq_s32(vaddq_s32(x[k], y[k]), right);
+    for (uint32_t h = 0; h < 2; h++) {
+      int16x8_t z = vcombine_s16(vqmovn_s32(x[2 * h]), vqmovn_s32(x[2 * h + 1]));
+      vst1q_s16((int16_t *)(void *)to + i + 8 * h, vminq_s16(vmaxq_s16(z, low), high));
+    }
+  }
+}
+
+#define SUM(type, dtype)                                                                           \
+  static void sum_line_##type(const void *context, uint32_t n, uint8_t *const *at,                 \
+                              const size_t *step) {                                                \
+    dmt_dense_line(context, n, at, step, 2, dmt_item(dtype), dmt_item(dtype), sum_##type);         \
+  }                                                                                                \
+  static void sum_run_##type(const dmt_call *call) {                                               \
+    const sum_job job = sum_read(call);                                                            \
+    eltwise_go(call, sum_line_##type, &job);                                                       \
+  }                                                                                                \
+  const dmt_operator dmt_op_sum_##type##_neon = {                                                  \
+      DMT_OP_SUM, dtype, 1, sum_check_##type, NULL, sum_run_##type,                                \
+  };
+
+SUM(s8, DMT_S8)
+SUM(s16, DMT_S16)
+
+#else
+typedef int dmt_no_neon; /* C99 wants something in a file */
+#endif
