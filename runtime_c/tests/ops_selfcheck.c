@@ -326,8 +326,24 @@ static void make_softmax(test *t, uint32_t dtype) {
 static void make_copy(test *t, uint32_t dtype) {
   uint32_t in[4] = {between(1, 3), between(1, 9), between(1, 5), between(1, 7)};
   uint32_t out[4] = {in[3], in[2], in[0], in[1]};
-  tensor(t, 0, dtype, in, below(2) * 3);
-  tensor(t, DMT_MAX_INPUTS, dtype, out, below(2) * 5);
+  if (below(2)) { /* channels in groups, as a shuffle leaves them: a different axis order inside */
+    uint32_t groups = between(1, 5), n = between(1, 21);
+    uint32_t shuffled[4] = {groups * n, between(1, 3), between(1, 4), 1};
+    in[0] = 1, in[1] = shuffled[0], in[2] = shuffled[1], in[3] = shuffled[2];
+    memcpy(out, in, sizeof out);
+    tensor(t, 0, dtype, in, below(2) * 3);
+    tensor(t, DMT_MAX_INPUTS, dtype, out, below(2) * 5);
+    dmt_view *x = &t->call.in[0];
+    x->rank = 5;
+    const uint32_t dim[5] = {1, n, groups, in[2], in[3]};
+    const uint32_t stride[5] = {x->stride[0], x->stride[1], x->stride[1] * n, x->stride[2],
+                                x->stride[3]};
+    memcpy(x->dim, dim, sizeof dim);
+    memcpy(x->stride, stride, sizeof stride);
+  } else {
+    tensor(t, 0, dtype, in, below(2) * 3);
+    tensor(t, DMT_MAX_INPUTS, dtype, out, below(2) * 5);
+  }
   t->call.out.zero_point = t->call.in[0].zero_point;
   t->call.inputs = 1;
 }

@@ -19,6 +19,10 @@
   X(dmt_op_prod_f32_neon)                                                                          \
   X(dmt_op_max_f32_neon)                                                                           \
   X(dmt_op_rescale_s8_neon)                                                                        \
-  X(dmt_op_rescale_s16_neon)
+  X(dmt_op_rescale_s16_neon)                                                                       \
+  X(dmt_op_copy_f32_neon)                                                                          \
+  X(dmt_op_copy_s8_neon)                                                                           \
+  X(dmt_op_copy_s16_neon)                                                                          \
+  X(dmt_op_unary_f32_neon)
 
 #endif
