@@ -57,7 +57,7 @@ def command(options: Namespace) -> Answer:
         options.model,
         options.name,
         options.threads or machine.threads,
-        options.prefer or machine.prefer,
+        machine.kernel_set(options.prefer),
     )
     done = embed(loaded, options.out, options.form, machine, options.section)
     needs = loaded.needs
@@ -66,7 +66,7 @@ def command(options: Namespace) -> Answer:
             ("written", "\n".join(str(path) for path in done.files)),
             ("model", size(len(loaded.data))),
             ("memory", f"{needs.persistent:,} B persistent, {needs.arena:,} B arena"),
-            ("threads", f"{loaded.threads}"),
+            ("threads", f"{needs.threads}"),
         ]
     )
     data = {
@@ -75,7 +75,7 @@ def command(options: Namespace) -> Answer:
         "bytes": len(loaded.data),
         "persistent": needs.persistent,
         "arena": needs.arena,
-        "threads": loaded.threads,
+        "threads": needs.threads,
         "kernels": needs.kernels,
     }
     return Answer(text, data)

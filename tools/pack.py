@@ -43,10 +43,10 @@ def declare(parser: ArgumentParser) -> None:
 def command(options: Namespace) -> Answer:
     machine = find_target(options.target)
     threads = options.threads or machine.threads
-    prefer = options.prefer or machine.prefer
-    models = [load(path, None, threads, prefer) for path in options.models]
+    kernel_set = machine.kernel_set(options.prefer)
+    models = [load(path, None, threads, kernel_set) for path in options.models]
     samples = _samples(models, options.sample) if options.sample else None
-    packed = pack(models, options.out, machine, options.name, prefer, samples)
+    packed = pack(models, options.out, machine, options.name, samples)
     built = None if options.no_build else build(packed, machine)
     rows = [
         ("written", f"{packed.folder}"),

@@ -91,10 +91,9 @@ typedef struct {
 
 /* Kernel sets. */
 extern const dmt_operator *const dmt_generic[];
+extern const dmt_operator *const dmt_neon[]; /* runs on ARMv7 with NEON; dmt_sizes anywhere */
 #if defined(__x86_64__)
 extern const dmt_operator *const dmt_avx2[]; /* needs a CPU with AVX2 */
-#elif defined(__ARM_NEON) && !defined(DMT_PORTABLE)
-extern const dmt_operator *const dmt_neon[];
 #endif
 /* The fastest set for this machine (name NULL), or the one of that name ("generic", "avx2",
  * "neon"), NULL where it does not exist or cannot run. `found`, unless NULL, gets its name. */

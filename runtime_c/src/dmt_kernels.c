@@ -1,4 +1,5 @@
 /* Which kernels this machine can run. */
+#include "../kernels/neon/dmt_neon.h"
 #include "dmt_op.h"
 
 const uint32_t dmt_abi = sizeof(dmt_call);
@@ -21,7 +22,7 @@ const dmt_operator *const *dmt_kernels(const char *name, const char **found) {
   const kernel_set sets[] = {
 #if defined(__x86_64__)
       {"avx2", __builtin_cpu_supports("avx2") ? dmt_avx2 : NULL},
-#elif defined(__ARM_NEON) && !defined(DMT_PORTABLE)
+#elif defined(DMT_NEON)
       {"neon", dmt_neon},
 #endif
       {"generic", dmt_generic},

@@ -33,12 +33,28 @@ static void *exact(size_t size) {
   return memory;
 }
 
+/* Where a word stands: in every section as often as in any other, however large weights are. */
+static uint32_t somewhere(const uint8_t *model, uint32_t size) {
+  uint32_t sections = dmt_u32(model + DMT_HEADER_SECTIONS), words = size / 4;
+  if (size >= DMT_HEADER_BYTES && sections > 0 && random_below(4) != 0) {
+    uint32_t entry = DMT_HEADER_BYTES + DMT_ENTRY_BYTES * random_below(sections);
+    if (entry <= size && size - entry >= DMT_ENTRY_BYTES) {
+      uint32_t offset = dmt_u32(model + entry + DMT_ENTRY_OFFSET) / 4;
+      uint32_t length = dmt_u32(model + entry + DMT_ENTRY_SIZE) / 4;
+      if (offset < words && length > 0 && length <= words - offset) {
+        return (offset + random_below(length)) * 4;
+      }
+    }
+  }
+  return random_below(words) * 4;
+}
+
 /* Another value for the four bytes at a multiple of 4, or for one byte or two. */
 static void mutate(uint8_t *model, uint32_t size) {
   static const uint32_t edges[] = {
       0,  1,  2,  3,   4,   5,   6,    7,    8,          15,         16,         31,
       32, 63, 64, 127, 128, 255, 1024, 4096, 0x7FFFFFFF, 0x80000000, 0xFFFFFFC0, 0xFFFFFFFF};
-  uint32_t at = random_below(size / 4) * 4, value = dmt_u32(model + at);
+  uint32_t at = somewhere(model, size), value = dmt_u32(model + at);
   switch (random_below(7)) {
   case 0:
     model[at + random_below(4)] ^= (uint8_t)(1u << random_below(8));
@@ -56,7 +72,7 @@ static void mutate(uint8_t *model, uint32_t size) {
     value = random_below(2) ? value << random_below(8) : value >> random_below(8);
     break;
   case 5:
-    value = dmt_u32(model + random_below(size / 4) * 4);
+    value = dmt_u32(model + somewhere(model, size));
     break;
   default:
     value = random_below(0xFFFFFFFF);

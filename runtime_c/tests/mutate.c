@@ -23,7 +23,7 @@ int main(int count, char **argument) {
     for (unsigned long i = strtoul(argument[1], NULL, 10); i-- > 0;) {
       uint8_t *model = exact(size);
       memcpy(model, original, size);
-      for (uint32_t changes = random_below(4); changes-- > 0;) {
+      for (uint32_t changes = 1 + random_below(3); changes-- > 0;) {
         mutate(model, (uint32_t)size);
       }
       repair(model, (uint32_t)size);

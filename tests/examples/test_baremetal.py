@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.firmware.conftest import call
+from tests.tools.firmware.conftest import call
 
 
 def test_the_same_crc_everywhere(root: Path, tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import pytest
 
 import demitasse
 from demitasse.quantizer.preprocess import Preprocess
-from tests.firmware.conftest import DETECTOR, SCALE, call
 from tests.runtime import builder as b
+from tests.tools.firmware.conftest import DETECTOR, SCALE, call
 
 EXAMPLES = ("classify", "faces", "shared_arena", "profile")
 QEMU = {"host": (), "rk3288": ("qemu-arm",)}

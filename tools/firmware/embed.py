@@ -36,7 +36,6 @@ class Loaded:
     data: bytes
     model: ModelFile
     needs: Needs
-    threads: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +46,13 @@ class Embedded:
     files: tuple[Path, ...]
 
 
-def load(path: Path, name: str | None, threads: int, prefer: str = "speed") -> Loaded:
-    """Read a model and ask the runtime what it needs."""
+def load(path: Path, name: str | None, threads: int, kernel_set: str = "fast") -> Loaded:
+    """Read a model and ask the runtime what it needs with a set of kernels."""
     data = path.read_bytes()
     model = parse_model(data, path)
     data = data[: model.size]
     found = identifier(path.stem if name is None else name)
-    return Loaded(found, path, data, model, needs_of(data, model, path, threads, prefer), threads)
+    return Loaded(found, path, data, model, needs_of(data, model, path, threads, kernel_set))
 
 
 def identifier(text: str) -> str:
@@ -92,7 +91,6 @@ def embed(
         name,
         loaded.model,
         loaded.needs,
-        loaded.threads,
         len(loaded.data),
         _declaration(name, form, len(loaded.data)),
     )

@@ -13,12 +13,15 @@ from demitasse.converter.flat.read import TensorRecord
 from demitasse.tools.firmware.kernels import Needs
 
 _TYPES = {"float32": 1, "int8": 2, "int16": 3}
+_OPERATORS = {
+    "neon": "config.operators = dmt_neon",
+    "fast": "config.operators = dmt_generic",
+    "short": "the short kernels (..._any_...) first in config.operators",
+}
 _ORDERS, _FITS = ("GRAY", "RGB", "BGR"), ("STRETCH", "LETTERBOX", "CROP")
 
 
-def header(
-    name: str, model: ModelFile, needs: Needs, threads: int, size: int, declaration: Sequence[str]
-) -> str:
+def header(name: str, model: ModelFile, needs: Needs, size: int, declaration: Sequence[str]) -> str:
     """The text of NAME.h; `declaration` says what the model's bytes are called."""
     macro = name.upper()
     lines = [
@@ -29,7 +32,8 @@ def header(
         f" *   dmt_init(&config, {macro}_MODEL, {macro}_MODEL_BYTES,",
         " *            persistent, sizeof persistent, arena, sizeof arena, &context);",
         " *",
-        f" * with config.threads = {macro}_THREADS and the portable kernels; it refuses less.",
+        f" * with config.threads = {macro}_THREADS and {_OPERATORS[needs.kernel_set]}.",
+        " * It refuses less.",
         " */",
         f"#ifndef {macro}_H",
         f"#define {macro}_H",
@@ -40,7 +44,7 @@ def header(
         *_define(macro, "PERSISTENT_BYTES", f"{needs.persistent}u"),
         *_define(macro, "ARENA_BYTES", f"{needs.arena}u"),
         *_define(macro, "ALIGN", f"{ALIGN}u"),
-        *_define(macro, "THREADS", f"{threads}u"),
+        *_define(macro, "THREADS", f"{needs.threads}u"),
         *_define(macro, "INPUTS", f"{len(model.inputs)}u"),
         *_define(macro, "OUTPUTS", f"{len(model.outputs)}u"),
     ]

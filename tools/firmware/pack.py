@@ -15,7 +15,7 @@ import numpy as np
 from demitasse.converter.files import write_whole
 from demitasse.errors import DataError, DemitasseError
 from demitasse.tools.firmware.embed import Loaded, assembly, embed, identifier
-from demitasse.tools.firmware.kernels import kernel_files, kernel_order
+from demitasse.tools.firmware.kernels import kernel_files, kernel_order, shared_files
 from demitasse.tools.firmware.sample import Sample, make_sample
 from demitasse.tools.firmware.target import RUNTIME, Target
 
@@ -68,12 +68,11 @@ def pack(
     folder: Path,
     target: Target,
     name: str | None = None,
-    prefer: str = "speed",
     samples: Mapping[str, Mapping[str, np.ndarray]] | None = None,
 ) -> Packed:
     """Write the project.
 
-    prefer: as the models were loaded. samples: inputs in real units for the self-test, by model.
+    models: loaded for one set of kernels. samples: inputs of the self-test in real units, by model.
 
     Raises DataError where two models have one name, or the folder holds something else.
     """
@@ -84,7 +83,7 @@ def pack(
         raise DataError("the folder is not empty, and no packed program", file=folder)
     title = identifier(name) if name is not None else names[0]
     used = {kernel for model in models for kernel in model.needs.kernels}
-    kernels = tuple(kernel for kernel in kernel_order(prefer) if kernel in used)
+    kernels = tuple(kernel for kernel in kernel_order(models[0].needs.kernel_set) if kernel in used)
     tests = tuple(make_sample(model, (samples or {}).get(model.name)) for model in models)
     for model, test in zip(models, tests, strict=True):
         embed(model, folder / "models", "asm", target)
@@ -108,6 +107,7 @@ def _copy_runtime(packed: Packed, target: Target) -> Sources:
     """The runtime's files that this program needs."""
     where = kernel_files()
     kernels = sorted({where[name].relative_to(RUNTIME) for name in packed.kernels})
+    kernels += shared_files(kernels)
     core = [Path("src") / f"{name}.c" for name in CORE]
     threads = [Path("src/dmt_pool.c")] if target.bare is None else []
     library = [*core, *kernels]

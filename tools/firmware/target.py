@@ -30,6 +30,13 @@ class Target:
     bare: str | None
     toolchain: Path | None  # None: this machine
 
+    def kernel_set(self, prefer: str | None = None) -> str:
+        """Of tools.firmware.kernels, for this machine's preference or another."""
+        if (prefer or self.prefer) == "size":
+            return "short"
+        neon = any(flag.startswith("-mfpu=neon") for flag in self.flags)
+        return "neon" if neon and "-mfloat-abi=soft" not in self.flags else "fast"
+
     def find_compiler(self) -> str:
         """Its path. Raises DemitasseError where it is not installed."""
         found = shutil.which(self.compiler)

@@ -1,4 +1,5 @@
-/* The operators written for NEON, searched before all others; dmt_operators.h has the rest. */
+/* The operators written for NEON, searched before all others; dmt_operators.h has the rest. Each
+ * has a descriptor on every machine: see dmt_neon.h. */
 #ifndef DMT_OPERATORS_NEON_H
 #define DMT_OPERATORS_NEON_H
 

@@ -1,11 +1,18 @@
 /* Local response normalisation of integers across channels, eight at a time. */
-#if defined(__ARM_NEON) && !defined(DMT_PORTABLE)
-
 #include "../generic/dmt_lrn.h"
-#include <arm_neon.h>
+#include "dmt_neon.h"
 
 /* Channels whose squares stand on the stack, and the largest half of a window. */
 enum { LRN_RUN = 64, LRN_HALF = 8, LRN_ROOM = LRN_RUN + 2 * LRN_HALF };
+
+static dmt_status lrn_across_check(const dmt_call *call) {
+  dmt_status status = lrn_check(call);
+  int wide = dmt_word(call, 0) != LRN_ACROSS || dmt_word(call, 4) > 2 * LRN_HALF + 1;
+  return status == DMT_OK && wide ? DMT_E_UNSUPPORTED : status;
+}
+
+#ifdef DMT_NEON
+
 #define LRN_EACH for (uint32_t q = 0; q < 4; q++)
 
 typedef struct {
@@ -13,12 +20,6 @@ typedef struct {
   const int16_t *table;
   int32_t bits, shift, multiplier, left, right, zero, low, high;
 } lrn_constants;
-
-static dmt_status lrn_across_check(const dmt_call *call) {
-  dmt_status status = lrn_check(call);
-  int wide = dmt_word(call, 0) != LRN_ACROSS || dmt_word(call, 4) > 2 * LRN_HALF + 1;
-  return status == DMT_OK && wide ? DMT_E_UNSUPPORTED : status;
-}
 
 static lrn_constants lrn_read(const lrn_job *job) {
   const dmt_call *call = job->call;
@@ -189,14 +190,16 @@ static inline void lrn_rows(const lrn_job *job, uint32_t index, uint32_t dtype) 
     lrn_job job;                                                                                   \
     lrn_open(call, &job);                                                                          \
     dmt_parallel(call, job.tasks, lrn_task_##type, &job);                                          \
-  }                                                                                                \
-  const dmt_operator dmt_op_lrn_##type##_neon = {                                                  \
-      DMT_OP_LRN, dtype, 1, lrn_across_check, NULL, lrn_run_##type,                                \
-  };
+  }
 
 LRN(s8, DMT_S8)
 LRN(s16, DMT_S16)
 
-#else
-typedef int dmt_no_neon; /* C99 wants something in a file */
 #endif
+
+const dmt_operator dmt_op_lrn_s8_neon = {
+    DMT_OP_LRN, DMT_S8, 1, lrn_across_check, NULL, DMT_NEON_RUN(lrn_run_s8),
+};
+const dmt_operator dmt_op_lrn_s16_neon = {
+    DMT_OP_LRN, DMT_S16, 1, lrn_across_check, NULL, DMT_NEON_RUN(lrn_run_s16),
+};

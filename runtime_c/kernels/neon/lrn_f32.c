@@ -1,13 +1,10 @@
 /* Local response normalisation of float32 across channels: the operations of dmt_math.h, sixteen
  * channels at a time, where nothing can become subnormal; the portable form for all else. */
-#if defined(__ARM_NEON) && !defined(DMT_PORTABLE)
-
 #include "../generic/dmt_lrn.h"
 #include "dmt_neon.h"
 
 /* Channels whose squares stand on the stack, and the largest half of a window. */
 enum { LRN_RUN = 64, LRN_HALF = 8, LRN_ROOM = LRN_RUN + 2 * LRN_HALF, LRN_QUADS = 4 };
-#define LRN_EACH for (uint32_t q = 0; q < LRN_QUADS; q++)
 
 static int lrn_is_between(float value, float low, float high) {
   return value >= low && value <= high;
@@ -23,6 +20,10 @@ static dmt_status lrn_across_check(const dmt_call *call) {
              lrn_is_between(dmt_float(call, 16), 0x1p-30f, 0x1p30f);
   return status == DMT_OK && !fits ? DMT_E_UNSUPPORTED : status;
 }
+
+#ifdef DMT_NEON
+
+#define LRN_EACH for (uint32_t q = 0; q < LRN_QUADS; q++)
 
 /* dmt_log of positive normal numbers, from the logarithm's exponent and mantissa on. */
 static inline void lrn_log(float32x4_t *x) {
@@ -173,10 +174,8 @@ static void lrn_run(const dmt_call *call) {
   dmt_parallel(call, job.tasks, lrn_task, &job);
 }
 
-const dmt_operator dmt_op_lrn_f32_neon = {
-    DMT_OP_LRN, DMT_F32, 1, lrn_across_check, NULL, lrn_run,
-};
-
-#else
-typedef int dmt_no_neon; /* C99 wants something in a file */
 #endif
+
+const dmt_operator dmt_op_lrn_f32_neon = {
+    DMT_OP_LRN, DMT_F32, 1, lrn_across_check, NULL, DMT_NEON_RUN(lrn_run),
+};

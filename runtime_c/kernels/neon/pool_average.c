@@ -1,13 +1,21 @@
 /* Average pooling: up to four groups of channels of one window at a time. */
-#if defined(__ARM_NEON) && !defined(DMT_PORTABLE)
-
 #include "../generic/dmt_pooling.h"
-#include <arm_neon.h>
-
-#define POOL_INLINE static inline __attribute__((always_inline))
+#include "dmt_neon.h"
 
 /* Windows no larger than this have sums of s8 that fit s16, and areas that float32 holds. */
 enum { POOL_ROW = 255, POOL_AREA = 1 << 24 };
+
+static dmt_status pool_check(const dmt_call *call) {
+  dmt_status status = pool_average_check(call);
+  uint32_t height = dmt_word(call, 0), width = dmt_word(call, 4);
+  int fits = call->out.dim[1] >= (call->dtype == DMT_S8 ? 8 : 4) && width <= POOL_ROW &&
+             height <= POOL_AREA / width;
+  return status == DMT_OK && !fits ? DMT_E_UNSUPPORTED : status;
+}
+
+#ifdef DMT_NEON
+
+#define POOL_INLINE static inline __attribute__((always_inline))
 
 typedef struct {
   const pool_job *job;
@@ -27,14 +35,6 @@ static pool_window pool_open_window(const pool_job *job, pool_span rows, pool_sp
     w.record = alike ? before->record : pool_divisor(job, rows, cols);
   }
   return w;
-}
-
-static dmt_status pool_check(const dmt_call *call) {
-  dmt_status status = pool_average_check(call);
-  uint32_t height = dmt_word(call, 0), width = dmt_word(call, 4);
-  int fits = call->out.dim[1] >= (call->dtype == DMT_S8 ? 8 : 4) && width <= POOL_ROW &&
-             height <= POOL_AREA / width;
-  return status == DMT_OK && !fits ? DMT_E_UNSUPPORTED : status;
 }
 
 /* Each pixel of a window once: `body` sees its channels as `from`. */
@@ -165,15 +165,20 @@ POOL_INLINE void pool_f32(const pool_window *w, const uint8_t *x, uint8_t *y, ui
     pool_job job;                                                                                  \
     pool_open(call, &job);                                                                         \
     dmt_parallel(call, job.tasks, pool_task_##type, &job);                                         \
-  }                                                                                                \
-  const dmt_operator dmt_op_pool_average_##type##_neon = {                                         \
-      DMT_OP_POOL_AVERAGE, dtype, 1, pool_check, NULL, pool_run_##type,                            \
-  };
+  }
 
 POOL_KERNEL(f32, DMT_F32, 4)
 POOL_KERNEL(s8, DMT_S8, 8)
 POOL_KERNEL(s16, DMT_S16, 4)
 
-#else
-typedef int dmt_no_neon; /* C99 wants something in a file */
 #endif
+
+const dmt_operator dmt_op_pool_average_f32_neon = {
+    DMT_OP_POOL_AVERAGE, DMT_F32, 1, pool_check, NULL, DMT_NEON_RUN(pool_run_f32),
+};
+const dmt_operator dmt_op_pool_average_s8_neon = {
+    DMT_OP_POOL_AVERAGE, DMT_S8, 1, pool_check, NULL, DMT_NEON_RUN(pool_run_s8),
+};
+const dmt_operator dmt_op_pool_average_s16_neon = {
+    DMT_OP_POOL_AVERAGE, DMT_S16, 1, pool_check, NULL, DMT_NEON_RUN(pool_run_s16),
+};

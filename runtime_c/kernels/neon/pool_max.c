@@ -1,8 +1,19 @@
 /* Max pooling: up to four registers of channels of one window at a time. */
-#if defined(__ARM_NEON) && !defined(DMT_PORTABLE)
-
 #include "../generic/dmt_pooling.h"
 #include "dmt_neon.h"
+
+/* Channels of the narrowest register that each type has. */
+enum { POOL_LEAST_F32 = 4, POOL_LEAST_S8 = 8, POOL_LEAST_S16 = 4 };
+
+static dmt_status pool_check(const dmt_call *call) {
+  dmt_status status = pool_max_check(call);
+  uint32_t least = call->dtype == DMT_F32  ? POOL_LEAST_F32
+                   : call->dtype == DMT_S8 ? POOL_LEAST_S8
+                                           : POOL_LEAST_S16;
+  return status == DMT_OK && call->out.dim[1] < least ? DMT_E_UNSUPPORTED : status;
+}
+
+#ifdef DMT_NEON
 
 #define POOL_INLINE static inline __attribute__((always_inline))
 
@@ -71,23 +82,24 @@ POOL_BLOCK(q_f32, float, float32x4_t, 4, vld1q_f32, vst1q_f32, vdupq_n_f32(-3.40
       }                                                                                            \
     }                                                                                              \
   }                                                                                                \
-  static dmt_status pool_check_##type(const dmt_call *call) {                                      \
-    dmt_status status = pool_max_check(call);                                                      \
-    return status == DMT_OK && call->out.dim[1] < (narrow) ? DMT_E_UNSUPPORTED : status;           \
-  }                                                                                                \
   static void pool_run_##type(const dmt_call *call) {                                              \
     pool_job job;                                                                                  \
     pool_open(call, &job);                                                                         \
     dmt_parallel(call, job.tasks, pool_task_##type, &job);                                         \
-  }                                                                                                \
-  const dmt_operator dmt_op_pool_max_##type##_neon = {                                             \
-      DMT_OP_POOL_MAX, dtype, 1, pool_check_##type, NULL, pool_run_##type,                         \
-  };
+  }
 
-POOL_KERNEL(f32, DMT_F32, 4, 4, pool_q_f32, pool_q_f32)
-POOL_KERNEL(s8, DMT_S8, 16, 8, pool_q_s8, pool_d_s8)
-POOL_KERNEL(s16, DMT_S16, 8, 4, pool_q_s16, pool_d_s16)
+POOL_KERNEL(f32, DMT_F32, 4, POOL_LEAST_F32, pool_q_f32, pool_q_f32)
+POOL_KERNEL(s8, DMT_S8, 16, POOL_LEAST_S8, pool_q_s8, pool_d_s8)
+POOL_KERNEL(s16, DMT_S16, 8, POOL_LEAST_S16, pool_q_s16, pool_d_s16)
 
-#else
-typedef int dmt_no_neon; /* C99 wants something in a file */
 #endif
+
+const dmt_operator dmt_op_pool_max_f32_neon = {
+    DMT_OP_POOL_MAX, DMT_F32, 1, pool_check, NULL, DMT_NEON_RUN(pool_run_f32),
+};
+const dmt_operator dmt_op_pool_max_s8_neon = {
+    DMT_OP_POOL_MAX, DMT_S8, 1, pool_check, NULL, DMT_NEON_RUN(pool_run_s8),
+};
+const dmt_operator dmt_op_pool_max_s16_neon = {
+    DMT_OP_POOL_MAX, DMT_S16, 1, pool_check, NULL, DMT_NEON_RUN(pool_run_s16),
+};

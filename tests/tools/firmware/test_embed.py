@@ -16,8 +16,8 @@ from demitasse.tools.firmware.embed import FORMS, LINE, ROW, _c_source, embed, i
 from demitasse.tools.firmware.target import find_target, target_names
 from demitasse.tools.main import main
 from tests.conftest import HostTools
-from tests.firmware.conftest import Digits, call
 from tests.runtime import builder as b
+from tests.tools.firmware.conftest import Digits, call
 
 HOST = find_target("host")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from demitasse.tools.firmware.kernels import kernel_files
-from tests.firmware.conftest import Digits, call
+from tests.tools.firmware.conftest import Digits, call
 
 STRICT = (
     *("-std=c99", "-ffp-contract=off", "-Werror", "-Wall", "-Wextra", "-Wshadow", "-Wconversion"),
@@ -116,7 +116,7 @@ def test_sizes_are_those_of_the_table(
     DEMITASSE_UPDATE=1 writes the table anew.
     """
     need("arm-linux-gnueabihf-gcc")
-    table = root / "tests" / "firmware" / "sizes.txt"
+    table = root / "tests" / "tools" / "firmware" / "sizes.txt"
     version = call("arm-linux-gnueabihf-gcc", "-dumpversion").strip().split(".")[0]
     flags = [*STRICT, *CORTEX_A, *SECTIONS, *includes(root)]
 

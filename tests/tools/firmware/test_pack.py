@@ -15,13 +15,13 @@ import pytest
 import demitasse
 from demitasse.errors import DataError, UnsupportedError
 from demitasse.tools.firmware.embed import load
-from demitasse.tools.firmware.kernels import GENERIC, kernel_files, kernel_order
+from demitasse.tools.firmware.kernels import KERNELS, kernel_files, kernel_order
 from demitasse.tools.firmware.pack import Packed, build, pack
 from demitasse.tools.firmware.sample import make_sample
 from demitasse.tools.firmware.target import find_target
 from demitasse.tools.main import main
-from tests.firmware.conftest import DETECTOR, Digits, call
 from tests.runtime import builder as b
+from tests.tools.firmware.conftest import DETECTOR, Digits, call
 
 RUNS_ON = {
     "host": (),
@@ -37,9 +37,8 @@ HELPERS = re.compile(r"__aeabi_\w+|__\w+[sdt][fi][23]?|_GLOBAL_OFFSET_TABLE_")
 
 def packed(target: str, folder: Path, *models: Path, prefer: str | None = None) -> Packed:
     machine = find_target(target)
-    prefer = prefer or machine.prefer
-    loaded = [load(path, None, machine.threads, prefer) for path in models]
-    return pack(loaded, folder, machine, prefer=prefer)
+    loaded = [load(path, None, machine.threads, machine.kernel_set(prefer)) for path in models]
+    return pack(loaded, folder, machine)
 
 
 @pytest.fixture(scope="module")
@@ -201,8 +200,12 @@ def test_only_what_the_models_use(host: Packed) -> None:
 
 def test_every_kernel_has_a_source_file() -> None:
     """By the names of the headings and by the linker's own order of the table."""
-    assert sorted(kernel_files()) == sorted(kernel_order())
-    assert all(path.parent == GENERIC for path in kernel_files().values())
+    files = kernel_files()
+    assert sorted(files) == sorted(kernel_order("neon"))
+    folders = {name: "neon" if name.endswith("_neon") else "generic" for name in files}
+    assert {name: path.parent for name, path in files.items()} == {
+        name: KERNELS / folder for name, folder in folders.items()
+    }
 
 
 @pytest.mark.parametrize("target", ["host", "bare-cortex-m"])
@@ -299,11 +302,11 @@ def test_outputs_with_rows(
         demitasse.compile(graph, tmp_path / f"{precision}.demi", precision=precision, data=data)
     x = rng.standard_normal((1, 3, 8, 6), np.float32)
     models = [
-        load(tmp_path / f"{precision}.demi", None, machine.threads, machine.prefer)
+        load(tmp_path / f"{precision}.demi", None, machine.threads, machine.kernel_set())
         for precision in ("fp32", "int8")
     ]
     samples = {model.name: {"data": x} for model in models}
-    made = pack(models, tmp_path / "p", machine, "boxes", machine.prefer, samples)
+    made = pack(models, tmp_path / "p", machine, "boxes", samples)
     build(made, machine)
     printed = call("make", "-s", "-C", made.folder, "test")
     assert printed.count("as expected") == 2
