@@ -160,7 +160,7 @@ def test_threads(root: Path, digits: Digits, tmp_path: Path, need: Callable[...,
     objects = []
 
     def compile_one(path: Path) -> None:
-        out = tmp_path / f"{path.stem}.o"
+        out = tmp_path / f"{path.parent.name}_{path.stem}.o"
         objects.append(out)
         call("gcc", *flags, *includes(root), "-c", path, "-o", out)
 
