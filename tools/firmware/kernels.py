@@ -96,10 +96,12 @@ def kernel_files() -> dict[str, Path]:
     names = kernel_order("neon")
     for path in sorted(path for table in TABLES for path in table.parent.glob("*.c")):
         text = path.read_text()
-        made = re.findall(r"const dmt_operator (?:DMT_KERNEL\()?(dmt_op_\w+)(##type)?", text)
-        for stem, pasted in made:
+        made = re.findall(
+            r"const dmt_operator (?:DMT_KERNEL\()?(dmt_op_\w+)(##type)?(?:##(\w+))?", text
+        )
+        for stem, pasted, last in made:
             ends = ("f32", "s8", "s16") if pasted else ("",)
-            found.update({stem + end: path for end in ends if stem + end in names})
+            found.update({name: path for end in ends if (name := stem + end + last) in names})
     return found
 
 
