@@ -4,22 +4,68 @@
  * outside the input point at zeros, which add nothing to a block. With fewer than 16 inputs a block
  * runs over several taps, so those pixels are gathered first (dmt_patch.h).
  */
-#include "dmt_op.h"
-
-#if defined(__ARM_NEON) && !defined(DMT_PORTABLE)
-
-#include "dmt_patch_s16.h"
+#include "dmt_neon.h"
 #include "dmt_plan_s16.h"
-#include "dmt_tile_s16.h"
 
 typedef struct {
   dmt_conv conv;
   const dmt_call *call;
-  dmt_ending ending;
+  const struct dmt_ending *ending; /* for run() alone */
   dmt_plan plan;
   uint32_t patched, scratch;
   uint32_t pixel_tasks, block_tasks;
 } conv_job;
+
+/* Products of an output; in patches there are as many bytes to three pixels. */
+#define CONV_MOST_PATCH (1u << 24)
+
+static dmt_status conv_open(const dmt_call *call, conv_job *job) {
+  dmt_conv *c = &job->conv;
+  dmt_status status = dmt_conv_lanes(call, 0, c);
+  if (status != DMT_OK) {
+    return status;
+  }
+  dmt_conv_flatten(c);
+  job->call = call;
+  job->ending = NULL;
+  job->patched = c->ig < 16 && (c->y.kernel > 1 || c->x.kernel > 1);
+  job->scratch = 0;
+  if (call->out.zero_point != 0 || dmt_taps(c) > CONV_MOST_PATCH) {
+    return DMT_E_UNSUPPORTED;
+  }
+  if (job->patched) {
+    uint32_t fit = DMT_L1_WEIGHTS / 16 / (uint32_t)dmt_taps(c);
+    fit = fit < 1 ? 1 : fit < c->blocks ? fit : c->blocks;
+    dmt_plan plan = {(uint32_t)c->y.kernel, (uint32_t)c->x.kernel, c->ig, fit, 1, 0};
+    plan.pixels = dmt_patches_s16(c);
+    job->plan = plan;
+    job->scratch = plan.pixels * (uint32_t)dmt_taps(c) * (uint32_t)sizeof(int16_t);
+  } else {
+    job->plan = dmt_plan_of(c);
+  }
+  if (job->plan.parts > 1) {
+    job->scratch = (job->plan.pixels + 2) / 3 * job->plan.blocks * 96;
+    job->scratch += (uint32_t)dmt_plan_weights(&job->plan);
+  }
+  job->scratch = (job->scratch + DMT_ALIGN - 1) / DMT_ALIGN * DMT_ALIGN;
+  return job->plan.blocks > 0 ? DMT_OK : DMT_E_UNSUPPORTED;
+}
+
+static dmt_status conv_check(const dmt_call *call) {
+  conv_job job;
+  return conv_open(call, &job);
+}
+
+static uint32_t conv_scratch(const dmt_call *call) {
+  conv_job job;
+  conv_open(call, &job);
+  return job.scratch;
+}
+
+#ifdef DMT_NEON
+
+#include "dmt_patch_s16.h"
+#include "dmt_tile_s16.h"
 
 /* Blocks of one group of outputs, over a run of pixels, for one part of the sum. */
 typedef struct {
@@ -43,9 +89,6 @@ typedef struct {
   int16_t *y[3];
   dmt_stretch stretch;
 } conv_tile;
-
-/* Products of an output; in patches there are as many bytes to three pixels. */
-#define CONV_MOST_PATCH (1u << 24)
 
 static const int16_t conv_zeros[DMT_MOST_ZEROS] = {0};
 
@@ -157,7 +200,7 @@ DMT_INLINE void conv_start(const dmt_conv *c, dmt_totals *t, uint32_t first, uin
 /* Three pixels by all blocks. */
 static void conv_tile_3x8(const conv_sweep *s, const conv_tile *tile, int32_t *totals) {
   const dmt_conv *c = &s->job->conv;
-  const dmt_ending *e = &s->job->ending;
+  const dmt_ending *e = s->job->ending;
   const int16_t *w = s->weights;
   uint32_t end = (s->group + 1) * c->og, first = s->group * c->og + 8 * s->block;
   for (uint32_t blocks = s->blocks; blocks > 0; blocks--, first += 8, totals += 24) {
@@ -180,7 +223,7 @@ static void conv_tile_3x8(const conv_sweep *s, const conv_tile *tile, int32_t *t
 static void conv_tile_1x24(const conv_sweep *s, const conv_tile *tile, uint32_t begin,
                            int32_t *totals) {
   const dmt_conv *c = &s->job->conv;
-  const dmt_ending *e = &s->job->ending;
+  const dmt_ending *e = s->job->ending;
   uint32_t block = s->block + begin, blocks = s->blocks - begin;
   uint32_t first = s->group * c->og + 8 * block, left = c->og - 8 * block;
   const int16_t *w[3];
@@ -324,48 +367,6 @@ static void conv_task(void *argument, uint32_t index) {
   }
 }
 
-static dmt_status conv_open(const dmt_call *call, conv_job *job) {
-  dmt_conv *c = &job->conv;
-  dmt_status status = dmt_conv_lanes(call, 0, c);
-  if (status != DMT_OK) {
-    return status;
-  }
-  dmt_conv_flatten(c);
-  job->call = call;
-  job->patched = c->ig < 16 && (c->y.kernel > 1 || c->x.kernel > 1);
-  job->scratch = 0;
-  if (call->out.zero_point != 0 || dmt_taps(c) > CONV_MOST_PATCH) {
-    return DMT_E_UNSUPPORTED;
-  }
-  if (job->patched) {
-    uint32_t fit = DMT_L1_WEIGHTS / 16 / (uint32_t)dmt_taps(c);
-    fit = fit < 1 ? 1 : fit < c->blocks ? fit : c->blocks;
-    dmt_plan plan = {(uint32_t)c->y.kernel, (uint32_t)c->x.kernel, c->ig, fit, 1, 0};
-    plan.pixels = dmt_patches_s16(c);
-    job->plan = plan;
-    job->scratch = plan.pixels * (uint32_t)dmt_taps(c) * (uint32_t)sizeof(int16_t);
-  } else {
-    job->plan = dmt_plan_of(c);
-  }
-  if (job->plan.parts > 1) {
-    job->scratch = (job->plan.pixels + 2) / 3 * job->plan.blocks * 96;
-    job->scratch += (uint32_t)dmt_plan_weights(&job->plan);
-  }
-  job->scratch = (job->scratch + DMT_ALIGN - 1) / DMT_ALIGN * DMT_ALIGN;
-  return job->plan.blocks > 0 ? DMT_OK : DMT_E_UNSUPPORTED;
-}
-
-static dmt_status conv_check(const dmt_call *call) {
-  conv_job job;
-  return conv_open(call, &job);
-}
-
-static uint32_t conv_scratch(const dmt_call *call) {
-  conv_job job;
-  conv_open(call, &job);
-  return job.scratch;
-}
-
 /* Threads share the pixels where there are enough of them, else the outputs' channels. */
 static void conv_run(const dmt_call *call) {
   conv_job job;
@@ -377,14 +378,13 @@ static void conv_run(const dmt_call *call) {
   uint32_t tasks = dmt_tasks(call, work, 100000, by_pixels ? pixels : blocks);
   job.pixel_tasks = by_pixels ? tasks : 1;
   job.block_tasks = by_pixels ? 1 : tasks;
-  job.ending = dmt_ending_of(c, call);
+  const dmt_ending ending = dmt_ending_of(c, call);
+  job.ending = &ending;
   dmt_parallel(call, tasks, conv_task, &job);
 }
 
-const dmt_operator dmt_op_conv_s16_neon = {
-    DMT_OP_CONV, DMT_S16, 1, conv_check, conv_scratch, conv_run,
-};
-
-#else
-typedef int dmt_no_conv_s16_neon; /* C99 wants something in a file */
 #endif
+
+const dmt_operator dmt_op_conv_s16_neon = {
+    DMT_OP_CONV, DMT_S16, 1, conv_check, conv_scratch, DMT_NEON_RUN(conv_run),
+};

@@ -4,10 +4,7 @@
 #define DMT_PATCH_S16_H
 
 #include "../generic/dmt_conv.h"
-
-#include <arm_neon.h>
-
-enum { DMT_PATCHES_BYTES = 8192 };
+#include "dmt_neon.h"
 
 DMT_INLINE int16_t *dmt_put_s16(int16_t *to, const int16_t *from, uint32_t n) {
   for (; n >= 8; n -= 8, from += 8, to += 8) {
@@ -57,12 +54,6 @@ static inline int16_t *dmt_patch_s16(const dmt_conv *c, const uint8_t *from, uin
                                : dmt_patch_line(c, from + (size_t)(uint32_t)y * c->in.row, x, to);
   }
   return to;
-}
-
-/* Pixels whose patches stand side by side in L1. */
-static inline uint32_t dmt_patches_s16(const dmt_conv *c) {
-  uint64_t pixels = DMT_PATCHES_BYTES / sizeof(int16_t) / dmt_taps(c) / 3 * 3;
-  return pixels < 3 ? 3 : (uint32_t)pixels;
 }
 
 #endif

@@ -12,6 +12,7 @@
 enum {
   DMT_L1_WEIGHTS = 20480, /* of 32 KiB; the inputs of a tile, twice, want the rest */
   DMT_TOTALS_BYTES = 16384,
+  DMT_PATCHES_BYTES = 8192,
   DMT_MOST_TAPS = 64,
   DMT_MOST_ZEROS = 512 /* inputs of a tap outside */
 };
@@ -91,6 +92,12 @@ static __attribute__((noinline)) dmt_plan dmt_plan_of(const dmt_conv *c) {
     dmt_plan_try(c, tap, &best);
   }
   return best.plan;
+}
+
+/* Pixels whose patches stand side by side in L1. */
+static inline uint32_t dmt_patches_s16(const dmt_conv *c) {
+  uint64_t pixels = DMT_PATCHES_BYTES / sizeof(int16_t) / dmt_taps(c) / 3 * 3;
+  return pixels < 3 ? 3 : (uint32_t)pixels;
 }
 
 #endif

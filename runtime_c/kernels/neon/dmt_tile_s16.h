@@ -8,6 +8,7 @@
 #define DMT_TILE_S16_H
 
 #include "../generic/dmt_conv_int.h"
+#include "dmt_neon.h"
 
 /* Totals of a tile: pixel by pixel (or block by block) two quarters of eight outputs. */
 typedef struct {
@@ -145,7 +146,7 @@ DMT_INLINE void dmt_add_1x24(dmt_totals *t, const dmt_stretch *s, const int16_t 
 }
 
 /* From totals to outputs: what a tile needs of the call. */
-typedef struct {
+typedef struct dmt_ending {
   const dmt_conv *conv;
   const dmt_call *call;
   uint32_t words; /* of an array of channels */
