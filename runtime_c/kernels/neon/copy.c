@@ -1,6 +1,4 @@
 /* Copies that interleave two to four rows, as those that shuffle channels do. */
-#if defined(__ARM_NEON) && !defined(DMT_PORTABLE)
-
 #include "../generic/dmt_copy_axes.h"
 #include "dmt_neon.h"
 
@@ -47,8 +45,10 @@ static dmt_status copy_interleave_check(const dmt_call *call) {
   return status == DMT_OK && !copy_open(call, &job) ? DMT_E_UNSUPPORTED : status;
 }
 
+#ifdef DMT_NEON
+
 /* One pixel after the other; its last block overlaps the one before. */
-#define COPY(type, element, dtype, lanes, pair, triple, four, load, store2, store3, store4)        \
+#define COPY(type, element, lanes, pair, triple, four, load, store2, store3, store4)               \
   static inline void copy_block_##type(const copy_job *job, const uint8_t *from, uint8_t *to,      \
                                        uint32_t i) {                                               \
     const size_t row = job->row, at = i * sizeof(element);                                         \
@@ -84,18 +84,22 @@ static dmt_status copy_interleave_check(const dmt_call *call) {
     copy_job job;                                                                                  \
     copy_open(call, &job);                                                                         \
     dmt_loop_go(&job.outer, call, copy_line_##type, &job);                                         \
-  }                                                                                                \
-  const dmt_operator dmt_op_copy_##type##_neon = {                                                 \
-      DMT_OP_COPY, dtype, 1, copy_interleave_check, NULL, copy_run_##type,                         \
-  };
+  }
 
-COPY(s8, uint8_t, DMT_S8, COPY_8, uint8x8x2_t, uint8x8x3_t, uint8x8x4_t, vld1_u8, vst2_u8, vst3_u8,
-     vst4_u8)
-COPY(s16, uint16_t, DMT_S16, COPY_8, uint16x8x2_t, uint16x8x3_t, uint16x8x4_t, vld1q_u16, vst2q_u16,
+COPY(s8, uint8_t, COPY_8, uint8x8x2_t, uint8x8x3_t, uint8x8x4_t, vld1_u8, vst2_u8, vst3_u8, vst4_u8)
+COPY(s16, uint16_t, COPY_8, uint16x8x2_t, uint16x8x3_t, uint16x8x4_t, vld1q_u16, vst2q_u16,
      vst3q_u16, vst4q_u16)
-COPY(f32, uint32_t, DMT_F32, COPY_4, uint32x4x2_t, uint32x4x3_t, uint32x4x4_t, vld1q_u32, vst2q_u32,
+COPY(f32, uint32_t, COPY_4, uint32x4x2_t, uint32x4x3_t, uint32x4x4_t, vld1q_u32, vst2q_u32,
      vst3q_u32, vst4q_u32)
 
-#else
-typedef int dmt_no_neon; /* C99 wants something in a file */
 #endif
+
+const dmt_operator dmt_op_copy_s8_neon = {
+    DMT_OP_COPY, DMT_S8, 1, copy_interleave_check, NULL, DMT_NEON_RUN(copy_run_s8),
+};
+const dmt_operator dmt_op_copy_s16_neon = {
+    DMT_OP_COPY, DMT_S16, 1, copy_interleave_check, NULL, DMT_NEON_RUN(copy_run_s16),
+};
+const dmt_operator dmt_op_copy_f32_neon = {
+    DMT_OP_COPY, DMT_F32, 1, copy_interleave_check, NULL, DMT_NEON_RUN(copy_run_f32),
+};

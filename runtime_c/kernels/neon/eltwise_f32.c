@@ -1,9 +1,9 @@
 /* Sums, products and maxima of float32 tensors, sixteen values at a time. */
-#if defined(__ARM_NEON) && !defined(DMT_PORTABLE)
-
 #include "../generic/dmt_eltwise.h"
 #include "dmt_dense.h"
 #include "dmt_neon.h"
+
+#ifdef DMT_NEON
 
 #define ELTWISE_EACH for (uint32_t q = 0; q < 4; q++)
 #define ELTWISE_INLINE static inline __attribute__((always_inline))
@@ -58,7 +58,7 @@ ELTWISE_INLINE void eltwise_dense(const eltwise_job *job, uint32_t n, uint8_t *t
   }
 }
 
-#define ELTWISE(name, opcode, check)                                                               \
+#define ELTWISE(name, opcode)                                                                      \
   static void name##_dense(const void *context, uint32_t n, uint8_t *to, uint8_t *const *from) {   \
     eltwise_dense(context, n, to, from, opcode);                                                   \
   }                                                                                                \
@@ -70,15 +70,20 @@ ELTWISE_INLINE void eltwise_dense(const eltwise_job *job, uint32_t n, uint8_t *t
   static void name##_run(const dmt_call *call) {                                                   \
     const eltwise_job job = eltwise_read(call);                                                    \
     eltwise_go(call, name##_line, &job);                                                           \
-  }                                                                                                \
-  const dmt_operator dmt_op_##name##_f32_neon = {                                                  \
-      opcode, DMT_F32, 1, check, NULL, name##_run,                                                 \
-  };
+  }
 
-ELTWISE(sum, DMT_OP_SUM, eltwise_check)
-ELTWISE(prod, DMT_OP_PROD, eltwise_prod_check)
-ELTWISE(max, DMT_OP_MAX, eltwise_check)
+ELTWISE(sum, DMT_OP_SUM)
+ELTWISE(prod, DMT_OP_PROD)
+ELTWISE(max, DMT_OP_MAX)
 
-#else
-typedef int dmt_no_neon; /* C99 wants something in a file */
 #endif
+
+const dmt_operator dmt_op_sum_f32_neon = {
+    DMT_OP_SUM, DMT_F32, 1, eltwise_check, NULL, DMT_NEON_RUN(sum_run),
+};
+const dmt_operator dmt_op_prod_f32_neon = {
+    DMT_OP_PROD, DMT_F32, 1, eltwise_prod_check, NULL, DMT_NEON_RUN(prod_run),
+};
+const dmt_operator dmt_op_max_f32_neon = {
+    DMT_OP_MAX, DMT_F32, 1, eltwise_check, NULL, DMT_NEON_RUN(max_run),
+};

@@ -1,9 +1,14 @@
 /* Another scale for a whole integer tensor, sixteen values at a time. */
-#if defined(__ARM_NEON) && !defined(DMT_PORTABLE)
-
 #include "../generic/dmt_rescale.h"
 #include "dmt_dense.h"
 #include "dmt_neon.h"
+
+static dmt_status rescale_whole_check(const dmt_call *call) {
+  dmt_status status = rescale_check(call);
+  return status == DMT_OK && dmt_word(call, 0) != 1 ? DMT_E_UNSUPPORTED : status;
+}
+
+#ifdef DMT_NEON
 
 #define RESCALE_EACH for (uint32_t q = 0; q < 4; q++)
 #define RESCALE_INLINE static inline __attribute__((always_inline))
@@ -14,11 +19,6 @@ typedef struct {
   int32_t zero, to_zero, low, high;
   int slopes;
 } rescale_job;
-
-static dmt_status rescale_whole_check(const dmt_call *call) {
-  dmt_status status = rescale_check(call);
-  return status == DMT_OK && dmt_word(call, 0) != 1 ? DMT_E_UNSUPPORTED : status;
-}
 
 static rescale_job rescale_read(const dmt_call *call) {
   rescale_job job = {.zero = call->in[0].zero_point,
@@ -105,13 +105,11 @@ static void rescale_run(const dmt_call *call) {
   dmt_loop_go(&loop, call, line[call->dtype == DMT_S16][call->out.dtype == DMT_S16], &job);
 }
 
+#endif
+
 const dmt_operator dmt_op_rescale_s8_neon = {
-    DMT_OP_RESCALE, DMT_S8, 1, rescale_whole_check, NULL, rescale_run,
+    DMT_OP_RESCALE, DMT_S8, 1, rescale_whole_check, NULL, DMT_NEON_RUN(rescale_run),
 };
 const dmt_operator dmt_op_rescale_s16_neon = {
-    DMT_OP_RESCALE, DMT_S16, 1, rescale_whole_check, NULL, rescale_run,
+    DMT_OP_RESCALE, DMT_S16, 1, rescale_whole_check, NULL, DMT_NEON_RUN(rescale_run),
 };
-
-#else
-typedef int dmt_no_neon; /* C99 wants something in a file */
-#endif

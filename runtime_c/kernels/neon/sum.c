@@ -1,20 +1,7 @@
 /* Sums of two integer tensors, sixteen values at a time. */
-#if defined(__ARM_NEON) && !defined(DMT_PORTABLE)
-
 #include "../generic/dmt_eltwise.h"
 #include "dmt_dense.h"
 #include "dmt_neon.h"
-
-#define SUM_INLINE static inline __attribute__((always_inline))
-#define SUM_EACH for (uint32_t k = 0; k < 4; k++)
-
-/* (z - x) << left times -m is (x - z) << left times m, and a factor of -2^k shifts further than one
- * of 2^k could. */
-typedef struct {
-  int32_t right, low, high;
-  int16_t zero, factor, zeros[2];
-  int32_t multipliers[2];
-} sum_job;
 
 /* Two inputs, and multipliers that can be negated. */
 static int sum_fits(const dmt_call *call) {
@@ -36,6 +23,19 @@ static dmt_status sum_check_s16(const dmt_call *call) {
   fits = fits && !call->in[0].zero_point && !call->in[1].zero_point && !call->out.zero_point;
   return status == DMT_OK && !fits ? DMT_E_UNSUPPORTED : status;
 }
+
+#ifdef DMT_NEON
+
+#define SUM_INLINE static inline __attribute__((always_inline))
+#define SUM_EACH for (uint32_t k = 0; k < 4; k++)
+
+/* (z - x) << left times -m is (x - z) << left times m, and a factor of -2^k shifts further than one
+ * of 2^k could. */
+typedef struct {
+  int32_t right, low, high;
+  int16_t zero, factor, zeros[2];
+  int32_t multipliers[2];
+} sum_job;
 
 static sum_job sum_read(const dmt_call *call) {
   int32_t left = dmt_signed(call, 8) - (call->dtype == DMT_S8 ? 16 : 0);
@@ -114,14 +114,16 @@ static void sum_s16(const void *context, uint32_t n, uint8_t *to, uint8_t *const
   static void sum_run_##type(const dmt_call *call) {                                               \
     const sum_job job = sum_read(call);                                                            \
     eltwise_go(call, sum_line_##type, &job);                                                       \
-  }                                                                                                \
-  const dmt_operator dmt_op_sum_##type##_neon = {                                                  \
-      DMT_OP_SUM, dtype, 1, sum_check_##type, NULL, sum_run_##type,                                \
-  };
+  }
 
 SUM(s8, DMT_S8)
 SUM(s16, DMT_S16)
 
-#else
-typedef int dmt_no_neon; /* C99 wants something in a file */
 #endif
+
+const dmt_operator dmt_op_sum_s8_neon = {
+    DMT_OP_SUM, DMT_S8, 1, sum_check_s8, NULL, DMT_NEON_RUN(sum_run_s8),
+};
+const dmt_operator dmt_op_sum_s16_neon = {
+    DMT_OP_SUM, DMT_S16, 1, sum_check_s16, NULL, DMT_NEON_RUN(sum_run_s16),
+};

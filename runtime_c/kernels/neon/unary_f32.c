@@ -1,17 +1,17 @@
 /* Leaky ReLU and Clip of float32, sixteen values at a time. */
-#if defined(__ARM_NEON) && !defined(DMT_PORTABLE)
-
 #include "../generic/dmt_unary.h"
 #include "dmt_dense.h"
 #include "dmt_neon.h"
-
-#define UNARY_EACH for (uint32_t q = 0; q < 4; q++)
 
 static dmt_status unary_simple_check(const dmt_call *call) {
   dmt_status status = unary_check(call);
   int simple = dmt_word(call, 0) == UNARY_LEAKY || dmt_word(call, 0) == UNARY_CLIP;
   return status == DMT_OK && !simple ? DMT_E_UNSUPPORTED : status;
 }
+
+#ifdef DMT_NEON
+
+#define UNARY_EACH for (uint32_t q = 0; q < 4; q++)
 
 static void unary_leaky(const void *context, uint32_t n, uint8_t *to, uint8_t *const *from) {
   const unary_job *job = context;
@@ -52,10 +52,8 @@ static void unary_run(const dmt_call *call) {
   dmt_loop_go(&loop, call, unary_line, &job);
 }
 
-const dmt_operator dmt_op_unary_f32_neon = {
-    DMT_OP_UNARY, DMT_F32, 1, unary_simple_check, NULL, unary_run,
-};
-
-#else
-typedef int dmt_no_neon; /* C99 wants something in a file */
 #endif
+
+const dmt_operator dmt_op_unary_f32_neon = {
+    DMT_OP_UNARY, DMT_F32, 1, unary_simple_check, NULL, DMT_NEON_RUN(unary_run),
+};
