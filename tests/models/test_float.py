@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from support.bits import run_program
 from support.recorded import (
     MODELS,
     TOLERANCE,
@@ -64,3 +67,34 @@ def test_folded_outputs(models_dir: Path, tmp_path: Path, name: str) -> None:
             assert difference(found[key], values, largest) <= TOLERANCE, key
             compared.add(key)
     assert compared == set(found)
+
+
+# With convolutions of every kind that has a kernel of its own, and few enough for an emulator.
+ON_ARM = (
+    *("lenet_mnist", "cifar10_full_v1", "mtcnn_det1", "mtcnn_det2", "mtcnn_det3"),
+    *("ultraface_slim320", "mobilefacenet_rk", "hyperlpr_charrec", "hyperlpr_segmentation"),
+)
+
+
+@pytest.mark.arm
+@pytest.mark.parametrize("name", ON_ARM)
+def test_folded_outputs_on_arm(models_dir: Path, arm_tools: Any, tmp_path: Path, name: str) -> None:
+    """NEON's convolutions may sum in another order, and know no subnormals."""
+    recording = recorded_model(models_dir, name)
+    graph, path = optimize(recording.graph()), tmp_path / "net.demi"
+    write_model(graph, path)
+    first = {key: value[:1] for key, value in recording.inputs.items()}
+    command = [str(arm_tools.qemu), str(arm_tools.run)]
+    values = np.frombuffer(run_program(command, path, first, graph.inputs), np.float32)
+    for tensor in graph.output_keys().values():
+        shape = (1, *graph.tensors[tensor].shape[1:])
+        found, values = np.split(values, [int(np.prod(shape))])
+        expected, largest = _recorded(recording, tensor)
+        assert difference(found.reshape(shape), expected[:1], largest) <= TOLERANCE, tensor
+    assert values.size == 0
+
+
+def _recorded(recording: Recording, tensor: str) -> tuple[np.ndarray, float]:
+    graph = recording.graph()
+    keys = [key for key in recording.blobs if graph.blobs[key] == tensor]
+    return recording.blobs[keys[0]]

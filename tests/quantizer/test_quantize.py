@@ -321,6 +321,25 @@ def test_integers_come_back_after_an_island() -> None:
     assert integer.outputs == (b, a)
 
 
+@pytest.mark.parametrize("name", ["convolution", "depthwise", "deconvolution", "inner product"])
+def test_no_convolution_stays_in_float32(name: str) -> None:
+    """Kernels may sum float32 products in an order of their own; integer models keep every bit."""
+    node = ALL[name].nodes[0]
+    net = Builder()
+    x = net.add(ops.Softmax(1), net.input("data", *SHAPE))
+    y = net.add(node.op, x, **node.weights)
+    net.add(ops.Softmax(1), y)
+    integer, _ = quants(net.graph())
+    assert kinds(integer) == [
+        "Softmax",
+        "Quantize",
+        type(node.op).__name__,
+        "Dequantize",
+        "Softmax",
+    ]
+    assert integer.tensors[y].dtype == "int8"
+
+
 def test_a_second_input_that_scales_is_an_island() -> None:
     net = Builder(seed=5)
     x, gate = net.input("data", 1, 4, 3, 3), net.input("gate", 1, 4)

@@ -5,6 +5,8 @@
 
 #define DMT_NEON_OPERATORS(X)                                                                      \
   X(dmt_op_conv_s16_neon)                                                                          \
+  X(dmt_op_winograd_f32_neon)                                                                      \
+  X(dmt_op_conv_f32_neon)                                                                          \
   X(dmt_op_lrn_f32_neon)                                                                           \
   X(dmt_op_lrn_s8_neon)                                                                            \
   X(dmt_op_lrn_s16_neon)                                                                           \
