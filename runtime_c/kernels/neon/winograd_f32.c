@@ -272,8 +272,8 @@ static void winograd_run(const dmt_call *call) {
   winograd_open(call, &j);
   uint32_t blocks = j.conv.groups * j.conv.blocks;
   int by_tiles = j.all >= 8 * blocks;
-  uint64_t work = (uint64_t)j.all * 36 * j.conv.ig * j.conv.out.c;
-  uint32_t tasks = dmt_tasks(call, work, 100000, by_tiles ? j.all : blocks);
+  uint64_t products = (uint64_t)j.all * 36 * j.conv.ig * j.conv.out.c;
+  uint32_t tasks = dmt_tasks(call, products, 100000, by_tiles ? j.all : blocks);
   j.tile_tasks = by_tiles ? tasks : 1;
   j.block_tasks = by_tiles ? 1 : tasks;
   dmt_parallel(call, tasks, winograd_task, &j);
