@@ -12,8 +12,8 @@
 #   make accuracy  what INT8 and INT16 keep of trained networks, beside another quantizer; some of
 #                  them: NETS=lenet,cifar_full. It needs ../shared/models
 #   make bench     time MODEL=net.demi on this machine
-#   make bench-rk3288  model what the benchmark networks take on an RK3288, where `predict` is there;
-#                  some of them: NETS=mobilenet_v1,resnet18 PRECISIONS=int8
+#   make bench-rk3288  model what the benchmark networks take on an RK3288, where `predict` is there,
+#                  and write docs/rk3288-speed.md; some of them: NETS=mobilenet_v1,resnet18 PRECISIONS=int8
 #   make protos    protos/caffe.desc from protos/caffe.proto
 #   make oracle    record real Caffe's answers again (ORACLE_PYTHON: 3.6 to 3.9)
 #   make clean     remove what was built;  make distclean removes the environment too
@@ -145,9 +145,10 @@ accuracy: $(VENV)/.dev lib
 bench: host
 	build/host/dmt_bench $(MODEL) --loops 100 --profile
 
-bench-rk3288: $(VENV)/.core lib
+bench-rk3288: $(VENV)/.core lib host
 	@if command -v $(ARM_CC) >/dev/null; then $(MAKE) --no-print-directory rk3288; fi
-	@$(BIN)/python examples/networks/rk3288.py $(NETS) $(if $(PRECISIONS),--precisions $(PRECISIONS))
+	@$(BIN)/python examples/networks/rk3288.py $(NETS) $(if $(PRECISIONS),--precisions $(PRECISIONS)) \
+	    $(if $(NETS)$(PRECISIONS),,--keep docs/rk3288-speed.md)
 
 protos: $(VENV)/.dev
 	$(BIN)/python -m demitasse.protos.compile

@@ -1,12 +1,13 @@
 """Model how long the benchmark networks take on an RK3288, and print a table.
 
-    make bench-rk3288                                              # hours: all, in all precisions
+    make bench-rk3288                              # hours: all, in all precisions, and the report
     make bench-rk3288 NETS=mobilenet_v1,resnet18 PRECISIONS=int8
 
 Each network is made, compiled and run as an ARM program by `predict`, a model of the Cortex-A17
-(one thread, 1.8 GHz, after a warm-up) that stands beside this repository or is named by --predict.
-What has been modelled is kept in build/networks and done again only where the model file, the
-program or `predict` changed, so an interrupted run goes on where it stopped.
+(one thread, 1.8 GHz, after a warm-up) that stands beside this repository or is named by --predict;
+without it qemu-arm counts instructions. What is known is kept in build/networks and done again
+only where the model file, the program or `predict` changed, so an interrupted run goes on where it
+stopped. --keep writes the report, with the sizes of packed programs and this machine's threads.
 """
 
 from __future__ import annotations
@@ -14,100 +15,86 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
+import re
+import shutil
 import subprocess
 import sys
+import tempfile
+import threading
 import warnings
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from make import NETWORKS, make
+from report import Entry, Timing, report, speed_table
 
 import demitasse
 from demitasse.converter.files import write_whole
 from demitasse.converter.flat.read import read_model
+from demitasse.converter.graph import Graph
 from demitasse.converter.summary import summarise_model
 from demitasse.errors import DemitasseWarning
+from demitasse.tools.firmware.embed import load
+from demitasse.tools.firmware.pack import build, pack
+from demitasse.tools.firmware.target import find_target
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "networks"
 BENCH = ROOT / "build" / "rk3288" / "dmt_bench"
+HOST = ROOT / "build" / "host" / "dmt_bench"
 PREDICT = ROOT.parent / "shared" / "bin" / "rk3288" / "predict"
 SOURCES = ("converter", "protos", "quantizer", "examples/networks")  # what a model file depends on
+REPORTING = ("rk3288.py", "report.py", "peers.py")  # and on these it does not
 PRECISIONS = ("int8", "int16", "fp32")
 IMAGES = 4
+RECORD = 2  # of what is kept: another number makes all of it stale
 
-# ncnn of July 2026 by the same model, in milliseconds: models A and B.
-NCNN: dict[tuple[str, str], tuple[float, float]] = {
-    ("squeezenet_1_1", "fp32"): (133.3, 131.7),
-    ("squeezenet_1_1", "int8"): (58.7, 63.3),
-    ("mobilenet_v1", "fp32"): (250.6, 242.3),
-    ("mobilenet_v1", "int8"): (83.2, 74.6),
-    ("mobilenet_v2", "fp32"): (153.2, 155.8),
-    ("shufflenet_v1", "fp32"): (66.9, 66.9),
-    ("resnet18", "fp32"): (373.4, 383.4),
-    ("resnet18", "int8"): (158.6, 165.3),
-    ("resnet50", "fp32"): (1166.6, 1153.3),
-    ("resnet50", "int8"): (409.5, 404.4),
-    ("googlenet", "fp32"): (451.0, 416.7),
-    ("googlenet", "int8"): (214.7, 207.4),
-    ("mobilenet_ssd", "fp32"): (512.1, 498.3),
-    ("mobilenet_ssd", "int8"): (167.4, 151.3),
-    ("efficientnet_b0", "fp32"): (344.3, 301.6),
-    ("alexnet", "fp32"): (265.0, 240.0),
-    ("vgg16", "fp32"): (2076.8, 1977.3),
-    ("vgg16", "int8"): (1098.5, 1066.0),
+# Trained networks that are only modelled where they stand beside this repository. The first level
+# of MTCNN's pyramid of 640x480 pixels, for faces from 20 pixels on, has 0.6 of its size.
+MODELS = ROOT.parent / "shared" / "models"
+TRAINED: dict[str, tuple[int, ...]] = {
+    "mtcnn_det1": (1, 3, 288, 384),
+    "mtcnn_det2": (1, 3, 24, 24),
+    "mtcnn_det3": (1, 3, 48, 48),
 }
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Of one inference: milliseconds by both models, and by A multiply-accumulates a cycle and the
-    share of cycles that wait for memory. arena: bytes."""
-
-    a: float
-    b: float
-    macs: int
-    macs_per_cycle: float
-    memory: float
-    arena: int
+COMPILING = threading.Lock()
 
 
 def main() -> int:
     """0, also where there is nothing to run with: nothing is wrong with that."""
     parser = argparse.ArgumentParser(prog="make bench-rk3288")
-    parser.add_argument("nets", nargs="*", metavar="NET", help=", ".join(NETWORKS))
+    names = [*NETWORKS, *(name for name in TRAINED if (MODELS / name).exists())]
+    parser.add_argument("nets", nargs="*", metavar="NET", help=", ".join(names))
     parser.add_argument("--precisions", default=",".join(PRECISIONS), help="some of them")
     parser.add_argument("--predict", type=Path, default=PREDICT, help="the program that models")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="networks at a time")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="write the report")
     options = parser.parse_args()
-    nets = _known(parser, options.nets, NETWORKS)
+    nets = _known(parser, options.nets, names)
     precisions = _known(parser, [options.precisions], PRECISIONS)
-    for needed, remedy in (
-        (BENCH, "apt install gcc-arm-linux-gnueabihf libc6-dev-armhf-cross"),
-        (options.predict, "name it with --predict"),
-    ):
-        if not needed.exists():
-            print(f"NOT RUN: {needed.name} is missing ({remedy})", file=sys.stderr)
-            return 0
-    rows = []
+    wanted = [(name, precision) for name in nets for precision in precisions]
+    tool = _tool(options.predict)
+    if tool is None or not BENCH.exists():
+        needed = BENCH.name if tool else f"{options.predict.name} is missing, and qemu-arm"
+        print(f"NOT RUN: {needed} is missing ({_remedy(tool)})", file=sys.stderr)
+        return 0
+    timings: dict[tuple[str, str], Timing] = {}
     try:
-        for name in nets:
-            for precision in precisions:
-                timing = _timing(name, precision, options.predict)
-                rows.append(_row(name, precision, timing))
-                _say(f"{name} {precision}: {timing.a:.1f} ms (B {timing.b:.1f})")
-    except demitasse.DemitasseError as error:
-        print(f"make bench-rk3288: {error}", file=sys.stderr)
-        return 2
-    except subprocess.CalledProcessError as error:
-        print(f"make bench-rk3288: predict ended with status {error.returncode}", file=sys.stderr)
-        return 2
+        failed = _time_all(wanted, tool, options.jobs, timings)
     except KeyboardInterrupt:
         return 130
     finally:  # a run that stops early shows what it has
-        print(_table(rows))
-    return 0
+        entries = [Entry(*key, timings[key]) for key in wanted if key in timings]
+        print(speed_table(entries))
+    if options.keep is not None:
+        for entry in entries:
+            _measure(entry)
+        write_whole(options.keep, [report(entries, wanted, _program_bytes()).encode()])
+    return 2 if failed else 0
 
 
 def _known(
@@ -121,40 +108,86 @@ def _known(
     return given or list(names)
 
 
-def _timing(name: str, precision: str, predict: Path) -> Timing:
-    """Modelled now, or before with the same files."""
-    model = _model(name, precision)
-    kept = model.with_suffix(".json")
-    stamp = _digest([model, BENCH, *sorted(predict.parent.glob("*.*")), predict])
-    if kept.exists():
-        record = json.loads(kept.read_text(encoding="utf-8"))
-        if record.pop("stamp") == stamp:
-            return Timing(**record)
-    macs = summarise_model(read_model(model)).macs
-    _say(f"{name} {precision}: modelling {macs / 1e6:.0f} million multiply-accumulates")
-    command: list[str | Path] = [
-        predict,
-        "--json",
-        "--macs",
-        str(macs),
-        "--",
-        BENCH,
-        model,
-        "--loops",
-        "1",
-    ]
-    said = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
-    cycles = said["models"]["A"]["cycles_by_cause"]
-    timing = Timing(
-        a=said["ms"],
-        b=said["ms_B"],
-        macs=macs,
-        macs_per_cycle=said["macs_per_cycle"],
-        memory=1 - cycles["pipeline"] / sum(cycles.values()),
-        arena=demitasse.Model.open(model, kernels="generic").memory.arena,
+def _tool(predict: Path) -> Path | None:
+    """What times or counts; the counter is compiled where it is wanted."""
+    if predict.exists():
+        return predict
+    source, counter = Path(__file__).with_name("count.c"), BUILD / "count.so"
+    if shutil.which("qemu-arm") is None or shutil.which("cc") is None:
+        return None
+    counter.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", counter, source], check=True)
+    _say(f"{predict.name} is missing (name it with --predict): counting instructions")
+    return counter
+
+
+def _remedy(tool: Path | None) -> str:
+    packages = "gcc-arm-linux-gnueabihf libc6-dev-armhf-cross" if tool else "gcc qemu-user"
+    return f"apt install {packages}"
+
+
+def _time_all(
+    wanted: Iterable[tuple[str, str]],
+    tool: Path,
+    jobs: int,
+    timings: dict[tuple[str, str], Timing],
+) -> bool:
+    """Whether any failed; the others are done all the same."""
+
+    def one(key: tuple[str, str]) -> bool:
+        try:
+            timings[key] = _timing(*key, tool)
+        except (demitasse.DemitasseError, subprocess.CalledProcessError) as error:
+            print(f"make bench-rk3288: {' '.join(key)}: {error}", file=sys.stderr)
+            return False
+        _say(f"{' '.join(key)}: {timings[key].said}")
+        return True
+
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            return not all([done for done in pool.map(one, wanted)])
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _timing(name: str, precision: str, tool: Path) -> Timing:
+    """Modelled or counted now, or before with the same files."""
+    with COMPILING:
+        model = _model(name, precision)
+    beside = sorted(tool.parent.glob("*.*")) if tool.name != "count.so" else []
+    said = _kept(
+        model.with_suffix(".json"),
+        [model, BENCH, *beside, tool],
+        lambda: _run(f"{name} {precision}", model, tool),
     )
-    write_whole(kept, [json.dumps({"stamp": stamp, **asdict(timing)}).encode()])
-    return timing
+    return Timing(**said)
+
+
+def _run(what: str, model: Path, tool: Path) -> dict[str, Any]:
+    macs = summarise_model(read_model(model)).macs
+    _say(f"{what}: modelling {macs / 1e6:.0f} million multiply-accumulates")
+    arena = demitasse.Model.open(model, kernels="generic").memory.arena
+    bench: list[str | Path] = [BENCH, model, "--loops", "1"]
+    if tool.name == "count.so":
+        counting = ["qemu-arm", "-cpu", "cortex-a15", "-plugin", tool, *bench]
+        done = subprocess.run(counting, capture_output=True, text=True, check=True)
+        found = re.search(r"(\d+) instructions", done.stderr)
+        return {"macs": macs, "arena": arena, "instructions": int(found[1]) if found else 0}
+    command = [tool, "--json", "--macs", str(macs), "--", *bench]
+    said = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+    causes = said["models"]["A"]["cycles_by_cause"]
+    whole = sum(causes.values())
+    return {
+        "macs": macs,
+        "arena": arena,
+        "instructions": said["instructions"],
+        "a": said["ms"],
+        "b": said["ms_B"],
+        "pipeline": causes["pipeline"] / whole,
+        "l2": causes["l2_hits"] / whole,
+        "misses": said["l2_misses"],
+    }
 
 
 def _model(name: str, precision: str) -> Path:
@@ -162,21 +195,102 @@ def _model(name: str, precision: str) -> Path:
     folder = BUILD / name
     path, kept = folder / f"{precision}.demi", folder / f"{precision}.stamp"
     files = (file for part in SOURCES for file in sorted((ROOT / part).rglob("*.py")))
-    stamp = _digest(files)
+    stamp = _digest(file for file in files if file.name not in REPORTING)
     if path.exists() and kept.exists() and kept.read_text(encoding="utf-8") == stamp:
         return path
     _say(f"{name} {precision}: compiling")
-    text, weights = make(name, folder)
     with warnings.catch_warnings():  # of few images: those that calibrate also judge
         warnings.simplefilter("ignore", DemitasseWarning)
-        graph = demitasse.load_caffe(text, weights)
+        if name in TRAINED:
+            graph = _trained(name)
+        else:
+            text, weights = make(name, folder)
+            graph = demitasse.load_caffe(text, weights)
+            weights.unlink()  # made again when it is needed, which is seldom; it is large
         (key,) = graph.inputs
         shape = (IMAGES, *graph.tensors[key].shape[1:])
         images = np.random.default_rng(0).standard_normal(shape, np.float32)
+        folder.mkdir(parents=True, exist_ok=True)
         demitasse.compile(graph, path, precision, data=None if precision == "fp32" else images)
-    weights.unlink()  # made again when it is needed, which is seldom; it is large
     kept.write_text(stamp, encoding="utf-8")
     return path
+
+
+def _trained(name: str) -> Graph:
+    (weights,) = (MODELS / name).glob("*.caffemodel")
+    shapes = {"data": TRAINED[name]}
+    return demitasse.load_caffe(MODELS / name / "deploy.prototxt", weights, input_shapes=shapes)
+
+
+def _measure(entry: Entry) -> None:
+    """What the report has beyond the times: the packed program, and this machine's threads."""
+    model = BUILD / entry.name / f"{entry.precision}.demi"
+    label = f"{entry.name} {entry.precision}"
+    known = _kept(
+        model.with_suffix(".size"), [model, BENCH], lambda: {"text": _packed_bytes(label, model)}
+    )
+    entry.text = known["text"]
+    if entry.precision == "int8" and HOST.exists():
+        known = _kept(model.with_suffix(".host"), [model, HOST], lambda: _host_times(label, model))
+        entry.host = known["ms"]
+
+
+def _packed_bytes(what: str, model: Path) -> int | None:
+    """Code and constants that a program of this model alone has; None where it cannot be built."""
+    _say(f"{what}: packing")
+    machine = find_target("rk3288")
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            loaded = load(model, None, machine.threads, machine.prefer)
+            built = build(pack([loaded], Path(folder) / "out", machine), machine)
+    except demitasse.DemitasseError as error:
+        print(f"make bench-rk3288: {what}: {error}", file=sys.stderr)
+        return None
+    return built.text + built.rodata if built else None
+
+
+def _host_times(what: str, model: Path) -> dict[str, Any]:
+    """The least of some runs on one and on two threads of this machine, in milliseconds."""
+    _say(f"{what}: timing on this machine")
+    least = []
+    for threads in ("1", "2"):
+        command: list[str | Path] = [HOST, model, "--loops", "20", "--threads", threads]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        found = re.search(r"least ([\d.]+)", said)
+        least.append(float(found[1]) if found else 0.0)
+    return {"ms": least}
+
+
+def _program_bytes() -> int | None:
+    """What dmt_bench has beyond an empty static program: the runtime with all its kernels."""
+    compiler = os.environ.get("ARM_CC", "arm-linux-gnueabihf-gcc")
+    size = re.sub("gcc$", "size", compiler)
+    with tempfile.TemporaryDirectory() as folder:
+        source, empty = Path(folder) / "empty.c", Path(folder) / "empty"
+        source.write_text("int main(void) { return 0; }\n")
+        try:
+            subprocess.run([compiler, "-static", "-pthread", source, "-o", empty], check=True)
+            said = subprocess.run(
+                [size, BENCH, empty], capture_output=True, text=True, check=True
+            ).stdout
+        except (OSError, subprocess.CalledProcessError):
+            return None
+    ours, none = (int(line.split()[0]) for line in said.splitlines()[1:])
+    return ours - none
+
+
+def _kept(
+    path: Path, files: Iterable[Path], compute: Callable[[], dict[str, Any]]
+) -> dict[str, Any]:
+    """What was computed before with the same files, or now."""
+    stamp = f"{RECORD} {_digest(files)}"
+    if path.exists():
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if record.pop("stamp") == stamp:
+            return record
+    record = compute()
+    write_whole(path, [json.dumps({"stamp": stamp, **record}).encode()])
+    return record
 
 
 def _digest(files: Iterable[Path]) -> str:
@@ -188,36 +302,6 @@ def _digest(files: Iterable[Path]) -> str:
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
-
-
-def _row(name: str, precision: str, timing: Timing) -> tuple[str, ...]:
-    peer = ("", "", "")
-    if ncnn := NCNN.get((name, precision)):
-        faster = f"{ncnn[0] / timing.a:.2f} / {ncnn[1] / timing.b:.2f}"
-        peer = (f"{ncnn[0]:.1f}", f"{ncnn[1]:.1f}", faster)
-    return (
-        name,
-        precision,
-        f"{timing.macs / 1e6:.1f}",
-        f"{timing.a:.1f}",
-        f"{timing.b:.1f}",
-        f"{timing.macs_per_cycle:.2f}",
-        f"{100 * timing.memory:.0f} %",
-        f"{timing.arena / 1024:.0f}",
-        *peer,
-    )
-
-
-HEAD = (
-    *("network", "precision", "MMAC", "ms, model A", "ms, B", "MAC/cycle", "waits for memory"),
-    *("arena, KiB", "ncnn, ms, A", "ncnn, B", "times faster, A / B"),
-)
-
-
-def _table(rows: Iterable[tuple[str, ...]]) -> str:
-    """Two columns are texts, the others numbers."""
-    rule = ["---" if i < 2 else "---:" for i in range(len(HEAD))]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (HEAD, rule, *rows))
 
 
 if __name__ == "__main__":

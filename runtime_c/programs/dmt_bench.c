@@ -9,14 +9,15 @@
 #include "dmt_quantize.h"
 
 static const char usage[] =
-    "usage: dmt_bench MODEL.demi [--loops N] [--threads T] [--kernels NAME] [--profile]";
+    "usage: dmt_bench MODEL.demi [--loops N] [--threads T] [--kernels NAME] [--profile] [--table]\n"
+    "  --table: a row of docs/rk3288-speed.md, with this machine's clock and governor";
 
 static const char program[] = "dmt_bench";
 
 typedef struct {
   const char *path, *kernels;
   uint32_t loops, threads;
-  int profile;
+  int profile, table;
 } options;
 
 /* An input's bytes. The arena is used again and again, so they are put back before every run:
@@ -40,13 +41,15 @@ typedef struct {
 } bench;
 
 static options parse(int count, char **argument) {
-  options found = {NULL, NULL, 10, 1, 0};
+  options found = {NULL, NULL, 10, 1, 0, 0};
   for (int i = 1; i < count; i++) {
     if (strcmp(argument[i], "--help") == 0) {
       puts(usage);
       exit(0);
     } else if (strcmp(argument[i], "--profile") == 0) {
       found.profile = 1;
+    } else if (strcmp(argument[i], "--table") == 0) {
+      found.table = 1;
     } else if (strcmp(argument[i], "--kernels") == 0 && i + 1 < count) {
       found.kernels = argument[++i];
     } else if (strcmp(argument[i], "--loops") == 0) {
@@ -109,8 +112,10 @@ static job zero_inputs(dmt_context *context) {
   return work;
 }
 
-static void run(const job *work, uint32_t loops) {
+/* seconds: one for each loop. */
+static void run(const job *work, uint32_t loops, double *seconds) {
   for (uint32_t loop = 0; loop < loops; loop++) {
+    seconds[loop] = now();
     for (uint32_t i = 0; i < work->count; i++) {
       memcpy(work->inputs[i].at, work->inputs[i].copy, work->inputs[i].bytes);
     }
@@ -118,7 +123,49 @@ static void run(const job *work, uint32_t loops) {
     if (status != DMT_OK) {
       die(program, "%s", dmt_strerror(status));
     }
+    seconds[loop] = now() - seconds[loop];
   }
+}
+
+static int ascending(const void *a, const void *b) {
+  double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+/* A line of a file of /sys that is about the first processor's clock; "" where there is none. */
+static void read_clock(const char *name, char line[64]) {
+  char path[128];
+  snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cpufreq/%s", name);
+  FILE *file = fopen(path, "r");
+  line[0] = 0;
+  if (file != NULL) {
+    if (fgets(line, 64, file) == NULL) {
+      line[0] = 0;
+    }
+    fclose(file);
+  }
+  line[strcspn(line, "\n")] = 0;
+}
+
+/* The columns that can be measured, of the table in docs/rk3288-speed.md. */
+static void print_table(const options *option, const dmt_context *context, const double *seconds,
+                        double macs, size_t arena) {
+  static const char *const precision[] = {"?", "fp32", "int8", "int16"};
+  char current[64], most[64], governor[64];
+  dmt_view view;
+  read_clock("scaling_cur_freq", current);
+  read_clock("cpuinfo_max_freq", most);
+  read_clock("scaling_governor", governor);
+  double mhz = atof(current) * 1e-3, ms = seconds[0] * 1e3;
+  dmt_input(context, 0, &view);
+  printf("\nclock %.0f of %.0f MHz (0: unknown), governor %s, threads %u\n\n", mhz,
+         atof(most) * 1e-3, governor[0] ? governor : "unknown", (unsigned)option->threads);
+  printf("| network | precision | MMAC | ms, least | ms, median | MAC/cycle | arena, KiB |\n"
+         "| --- | --- | ---: | ---: | ---: | ---: | ---: |\n");
+  printf("| %s | %s | %.1f | %.2f | %.2f | %.2f | %lu |\n", option->path,
+         precision[view.dtype < 4 ? view.dtype : 0], macs * 1e-6, ms,
+         seconds[option->loops / 2] * 1e3, mhz > 0 ? macs / (mhz * 1e3 * ms) : 0.0,
+         (unsigned long)(arena + 512) / 1024);
 }
 
 static const char *opcode_name(uint32_t opcode) {
@@ -164,22 +211,28 @@ int main(int count, char **argument) {
   b.seconds = allocate(program, operators * sizeof *b.seconds);
   job work = zero_inputs(context);
 
-  run(&work, 1);
+  double *seconds = allocate(program, option.loops * sizeof *seconds);
+  run(&work, 1, seconds);
   memset(b.seconds, 0, operators * sizeof *b.seconds);
   double start = now();
   getpriority(0x5a5a, 1);
-  run(&work, option.loops);
+  run(&work, option.loops, seconds);
   getpriority(0x5a5a, 2);
-  double seconds = (now() - start) / option.loops;
+  double mean = (now() - start) / option.loops;
+  qsort(seconds, option.loops, sizeof *seconds, ascending);
 
   double macs = 0;
   for (uint32_t i = 0; i < operators; i++) {
     macs += (double)dmt_operator_macs(context, i);
   }
-  printf("%.4f ms per inference (%s, %u threads, %u loops), %.3f MMAC, arena %lu bytes, "
-         "persistent %lu bytes\n",
-         seconds * 1e3, kernels, (unsigned)option.threads, (unsigned)option.loops, macs * 1e-6,
-         (unsigned long)sizes.arena, (unsigned long)sizes.persistent);
+  printf("%.4f ms per inference (%s, %u threads, %u loops; least %.4f, median %.4f), %.3f MMAC, "
+         "arena %lu bytes, persistent %lu bytes\n",
+         mean * 1e3, kernels, (unsigned)option.threads, (unsigned)option.loops, seconds[0] * 1e3,
+         seconds[option.loops / 2] * 1e3, macs * 1e-6, (unsigned long)sizes.arena,
+         (unsigned long)sizes.persistent);
+  if (option.table) {
+    print_table(&option, context, seconds, macs, sizes.arena);
+  }
   if (option.profile) {
     print_profile(context, &b, option.loops);
   }

@@ -23,6 +23,7 @@ from demitasse.converter.summary import summarise_graph
 from demitasse.errors import DemitasseWarning
 from demitasse.quantizer.compile import compile
 from demitasse.runtime.model import Model
+from tests.conftest import ArmTools
 
 # Millions of multiply-accumulates of convolutions and inner products, trained parameters (without
 # BatchNorm's statistics), and shapes of some blobs. Counts with a decimal are those of ncnn's
@@ -237,7 +238,7 @@ import json, sys
 with open({calls!r}, "a") as calls:
     print(*sys.argv[1:5], file=calls)
 causes = {{"pipeline": 3.0, "l2_hits": 1.0}}
-print(json.dumps({{"ms": 12.5, "ms_B": 10.0, "macs_per_cycle": 1.5,
+print(json.dumps({{"ms": 12.5, "ms_B": 10.0, "instructions": 2_293_000, "l2_misses": 10,
                   "models": {{"A": {{"cycles_by_cause": causes}}}}}}))
 """
 
@@ -256,8 +257,10 @@ def test_the_table_of_modelled_times(
     predict = tmp_path / "bin" / "predict"
     monkeypatch.setattr(sys, "argv", ["", "lenet", "--precisions=fp32", f"--predict={predict}"])
     bench.write_text("one")
-    assert module.main() == 0
-    assert "NOT RUN: predict is missing" in capsys.readouterr().err
+    with monkeypatch.context() as without:
+        without.setattr(module.shutil, "which", lambda _: None)
+        assert module.main() == 0
+    assert "NOT RUN: predict is missing, and qemu-arm" in capsys.readouterr().err
     predict.parent.mkdir()
     predict.write_text(PREDICT.format(python=sys.executable, calls=str(calls)))
     predict.chmod(0o755)
@@ -266,5 +269,43 @@ def test_the_table_of_modelled_times(
         assert module.main() == 0
         head, _, row = capsys.readouterr().out.splitlines()
         assert head.count("|") == row.count("|")
-        assert row.startswith("| lenet | fp32 | 2.3 | 12.5 | 10.0 | 1.50 | 25 % |")
+        assert row.startswith("| lenet | fp32 | 2.3 | 12.5 | 10.0 | 0.10 | 5 % | 1.000 |")
         assert calls.read_text().splitlines() == ["--json --macs 2293000 --"] * count
+
+
+def test_the_report_compares_with_ncnn(scripts: dict[str, ModuleType]) -> None:
+    """Twice and half as fast are as fast on average; what is wanted and not there is named."""
+    module = scripts["rk3288"]
+    fast = module.Timing(568_700_000, 2048, 10**8, 83.2 / 2, 74.6 / 2, 0.5, 0.25, 10**6)
+    slow = module.Timing(1_826_900_000, 2048, 10**8, 158.6 * 2, 165.3 * 2, 0.5, 0.25, 10**6)
+    entries = [
+        module.Entry("mobilenet_v1", "int8", fast, text=100_000, host=(10.0, 5.0)),
+        module.Entry("resnet18", "int8", slow),
+    ]
+    wanted = [*((entry.name, entry.precision) for entry in entries), ("lenet", "fp32")]
+    lines = module.report(entries, wanted, 200_000).splitlines()
+    assert "| int8 | ncnn int8 | 2 | 1.00 | 0.50 | 1.00 | 0.50 |" in lines
+    assert "Not modelled yet: lenet fp32." in lines
+    # 64 MB of our lines, 836 thousand lines of ncnn's; a quarter of the cycles is left for DRAM
+    row = "| mobilenet_v1 | int8 | 50 % | 25 % | 25 % | 64.0 | 53.5 | 2 | 100.0 |"
+    assert row in lines
+    assert "| mobilenet_v1 | int8 | 10.00 | 5.00 | 2.00 |" in lines
+
+
+@pytest.mark.arm
+def test_instructions_are_counted_without_predict(
+    scripts: dict[str, ModuleType],
+    arm_tools: ArmTools,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """LeNet in INT8 takes between a tenth of an instruction and ten for a multiplication."""
+    module = scripts["rk3288"]
+    monkeypatch.setattr(module, "BUILD", tmp_path)
+    monkeypatch.setattr(module, "BENCH", arm_tools.bench)
+    monkeypatch.setattr(sys, "argv", ["", "lenet", "--precisions=int8", "--predict=none/predict"])
+    assert module.main() == 0
+    row = [cell.strip() for cell in capsys.readouterr().out.splitlines()[-1].split("|")]
+    assert row[1:8] == ["lenet", "int8", "2.3", "", "", "", ""]
+    assert 0.1 < float(row[8]) < 10

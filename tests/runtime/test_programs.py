@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -91,11 +92,23 @@ def check_bench(program: list[Path | str], folder: Path) -> None:
     first, _, *rows = done.stdout.splitlines()
     assert " ms per inference " in first
     assert f"{(5 + 2**33) / 1e6:.3f} MMAC" in first
+    mean, least, median = map(
+        float, re.findall(r"^[\d.]+|(?<=least )[\d.]+|(?<=median )[\d.]+", first)
+    )
+    assert 0 < least <= min(mean, median)
     assert "arena 192 bytes, persistent " in first
     assert [(row.split()[1], row.split()[-1]) for row in rows] == [
         ("COPY", "first"),
         ("COPY", "second"),
     ]
+
+
+def test_bench_prints_a_row_of_the_speed_table(host_tools: HostTools, folder: Path) -> None:
+    done = call([host_tools.bench, "net.demi", "--loops", "3", "--table"], folder)
+    _, _, clock, _, head, rule, row = done.stdout.splitlines()
+    assert re.fullmatch(r"clock \d+ of \d+ MHz \(0: unknown\), governor \S+, threads 1", clock)
+    assert head.count("|") == rule.count("|") == row.count("|")
+    assert row.startswith("| net.demi | int8 | 8589.9 | ")
 
 
 def test_bench_on_the_host(host_tools: HostTools, folder: Path) -> None:
