@@ -363,12 +363,15 @@ static void make_dequantize(test *t, uint32_t dtype) { pair(t, dtype, DMT_F32); 
 
 #include "ops_gather.h"
 
+#include "ops_depthwise.h"
+
 static const struct {
   uint32_t opcode, first, last; /* dtypes */
   void (*make)(test *t, uint32_t dtype);
 } kinds[] = {
     {DMT_OP_CONV, DMT_F32, DMT_S16, make_conv},
     {DMT_OP_DECONV, DMT_F32, DMT_S16, make_conv},
+    {DMT_OP_CONV, DMT_F32, DMT_S16, make_depthwise},
     {DMT_OP_POOL_MAX, DMT_F32, DMT_S16, make_pool},
     {DMT_OP_POOL_AVERAGE, DMT_F32, DMT_S16, make_pool},
     {DMT_OP_SUM, DMT_F32, DMT_S16, make_eltwise},

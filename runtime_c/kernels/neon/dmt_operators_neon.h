@@ -7,6 +7,9 @@
   X(dmt_op_conv_s16_neon)                                                                          \
   X(dmt_op_winograd_f32_neon)                                                                      \
   X(dmt_op_conv_f32_neon)                                                                          \
+  X(dmt_op_depthwise_f32_neon)                                                                     \
+  X(dmt_op_depthwise_s8_neon)                                                                      \
+  X(dmt_op_depthwise_s16_neon)                                                                     \
   X(dmt_op_lrn_f32_neon)                                                                           \
   X(dmt_op_lrn_s8_neon)                                                                            \
   X(dmt_op_lrn_s16_neon)                                                                           \

@@ -1,0 +1,168 @@
+/* Depthwise convolution, int16, any kernel: the sums of a line of outputs, then their rescaling.
+ *
+ * The blocks of 16 products are taps 0-15, 16-31, ... of the kernel.
+ */
+#if defined(__ARM_NEON) && !defined(DMT_PORTABLE)
+
+#include "../generic/dmt_conv_int.h"
+#include "dmt_depthwise.h"
+
+enum { BLOCK = 16 };
+
+/* Four outputs' products with at most 16 taps, rounded and added to `total`: the bias or, `step`
+ * bytes apart, the sums so far. */
+static inline void add_block(int32_t *sums, const int32_t *total, size_t step,
+                             const uint8_t *const *taps, uint32_t count, size_t at,
+                             const uint8_t *weights) {
+  uint32_t x;
+  __asm__ volatile("vmov.i32 q0, #0\n\tvmov.i32 q1, #0\n\tvmov.i32 q2, #0\n\tvmov.i32 q3, #0\n\t"
+                   "vmov.i32 q4, #0\n\tvmov.i32 q5, #0\n\tvmov.i32 q6, #0\n\tvmov.i32 q7, #0\n\t"
+                   "1:\n\t"
+                   "ldr %[x], [%[taps]], #4\n\t"
+                   "subs %[count], %[count], #1\n\t"
+                   "vld1.16 {d16-d17}, [%[weights]]!\n\t"
+                   "add %[x], %[x], %[at]\n\t"
+                   "vld1.16 {d18-d21}, [%[x]]!\n\t"
+                   "vld1.16 {d22-d25}, [%[x]]\n\t"
+                   "vmlal.s16 q0, d18, d16\n\t"
+                   "vmlal.s16 q1, d19, d17\n\t"
+                   "vmlal.s16 q2, d20, d16\n\t"
+                   "vmlal.s16 q3, d21, d17\n\t"
+                   "vmlal.s16 q4, d22, d16\n\t"
+                   "vmlal.s16 q5, d23, d17\n\t"
+                   "vmlal.s16 q6, d24, d16\n\t"
+                   "vmlal.s16 q7, d25, d17\n\t"
+                   "bne 1b\n\t"
+                   "vld1.32 {d16-d19}, [%[total]], %[step]\n\t"
+                   "vld1.32 {d20-d23}, [%[total]], %[step]\n\t"
+                   "vld1.32 {d24-d27}, [%[total]], %[step]\n\t"
+                   "vld1.32 {d28-d31}, [%[total]], %[step]\n\t"
+                   "vrsra.s32 q8, q0, #9\n\t"
+                   "vrsra.s32 q9, q1, #9\n\t"
+                   "vrsra.s32 q10, q2, #9\n\t"
+                   "vrsra.s32 q11, q3, #9\n\t"
+                   "vrsra.s32 q12, q4, #9\n\t"
+                   "vrsra.s32 q13, q5, #9\n\t"
+                   "vrsra.s32 q14, q6, #9\n\t"
+                   "vrsra.s32 q15, q7, #9\n\t"
+                   "vst1.32 {d16-d19}, [%[sums]]!\n\t"
+                   "vst1.32 {d20-d23}, [%[sums]]!\n\t"
+                   "vst1.32 {d24-d27}, [%[sums]]!\n\t"
+                   "vst1.32 {d28-d31}, [%[sums]]!\n\t"
+                   : [sums] "+r"(sums), [total] "+r"(total), [taps] "+r"(taps), [count] "+r"(count),
+                     [weights] "+r"(weights), [x] "=&r"(x)
+                   : [step] "r"(step), [at] "r"(at)
+                   : "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7", "q8", "q9", "q10", "q11",
+                     "q12", "q13", "q14", "q15", "cc", "memory");
+}
+
+/* Two outputs a turn; each stage works on what the stage before left in the last turn. */
+static void rescale(const int32_t *sums, uint8_t *y, size_t step, uint32_t pairs,
+                    const int32_t *multiplier, int32x4_t right_low, int32x4_t right_high,
+                    int16x8_t least, int16x8_t most) {
+  __asm__ volatile("vld1.32 {d16-d19}, [%[multiplier]]\n\t"
+                   "vld1.32 {d0-d3}, [%[sums]]!\n\t"
+                   "vld1.32 {d4-d7}, [%[sums]]!\n\t"
+                   "vqrdmulh.s32 q4, q0, q8\n\t"
+                   "vqrdmulh.s32 q5, q1, q9\n\t"
+                   "vqrdmulh.s32 q6, q2, q8\n\t"
+                   "vqrdmulh.s32 q7, q3, q9\n\t"
+                   "vld1.32 {d0-d3}, [%[sums]]!\n\t"
+                   "vld1.32 {d4-d7}, [%[sums]]!\n\t"
+                   "1:\n\t"
+                   "subs %[pairs], %[pairs], #1\n\t"
+                   "vrshl.s32 q4, q4, %q[low]\n\t"
+                   "vrshl.s32 q5, q5, %q[high]\n\t"
+                   "vrshl.s32 q6, q6, %q[low]\n\t"
+                   "vrshl.s32 q7, q7, %q[high]\n\t"
+                   "vqmovn.s32 d20, q4\n\t"
+                   "vqrdmulh.s32 q4, q0, q8\n\t"
+                   "vqmovn.s32 d21, q5\n\t"
+                   "vqrdmulh.s32 q5, q1, q9\n\t"
+                   "vqmovn.s32 d22, q6\n\t"
+                   "vqrdmulh.s32 q6, q2, q8\n\t"
+                   "vqmovn.s32 d23, q7\n\t"
+                   "vqrdmulh.s32 q7, q3, q9\n\t"
+                   "vld1.32 {d0-d3}, [%[sums]]!\n\t"
+                   "vld1.32 {d4-d7}, [%[sums]]!\n\t"
+                   "vmax.s16 q10, q10, %q[least]\n\t"
+                   "vmax.s16 q11, q11, %q[least]\n\t"
+                   "vmin.s16 q10, q10, %q[most]\n\t"
+                   "vmin.s16 q11, q11, %q[most]\n\t"
+                   "vst1.16 {d20-d21}, [%[y]], %[step]\n\t"
+                   "vst1.16 {d22-d23}, [%[y]], %[step]\n\t"
+                   "bne 1b\n\t"
+                   : [sums] "+r"(sums), [y] "+r"(y), [pairs] "+r"(pairs)
+                   : [step] "r"(step), [multiplier] "r"(multiplier), [low] "w"(right_low),
+                     [high] "w"(right_high), [least] "w"(least), [most] "w"(most)
+                   : "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7", "q8", "q9", "q10", "q11", "cc",
+                     "memory");
+}
+
+/* 1 where a block has eight channels that shift nothing to the left, and no slopes. */
+static uint8_t depthwise_s16_form(const dmt_depthwise *d, uint32_t channel, uint32_t channels) {
+  const int32_t *left = d->conv.channels + channel + 2 * dmt_up8(d->conv.out.c);
+  int32_t all = 0;
+  for (uint32_t i = 0; i < channels; i++) {
+    all |= left[i];
+  }
+  return all == 0 && channels == 8 && !d->conv.slopes;
+}
+
+static void depthwise_s16_line(const dmt_depthwise *d, const dmt_depthwise_line *line) {
+  const dmt_conv *c = &d->conv;
+  const dmt_call *call = d->call;
+  const int32_t *bias = c->channels + line->channel;
+  uint32_t tiles = dmt_ceil(line->pixels, DMT_DEPTHWISE_TILE), p = 0, done;
+  for (uint32_t tile = 0; tile < tiles; tile++) {
+    int32_t *sums = line->sums + 32 * tile;
+    for (done = 0; done < line->count; done += BLOCK) {
+      uint32_t taps = line->count - done < BLOCK ? line->count - done : BLOCK;
+      add_block(sums, done ? sums : bias, done ? 32 : 0, line->taps + done, taps,
+                line->at + 64 * tile, line->weights + 16 * done);
+    }
+  }
+  for (; line->count == 0 && p < line->pixels; p++) {
+    memcpy(line->sums + 8 * p, bias, 8 * sizeof *bias);
+  }
+  p = 0;
+  if (line->form && line->pixels > 1) {
+    const int32_t *multiplier = bias + dmt_up8(c->out.c), *right = bias + 3 * dmt_up8(c->out.c);
+    rescale(line->sums, line->y, c->out.pixel, line->pixels / 2, multiplier,
+            vnegq_s32(vld1q_s32(right)), vnegq_s32(vld1q_s32(right + 4)),
+            vdupq_n_s16((int16_t)dmt_signed(call, 56)), vdupq_n_s16((int16_t)dmt_signed(call, 60)));
+    p = line->pixels / 2 * 2;
+  }
+  for (; p < line->pixels; p++) {
+    dmt_finish(c, call, DMT_S16, line->channel, line->channels, dmt_i8_load(line->sums + 8 * p),
+               line->y + p * c->out.pixel);
+  }
+}
+
+static void depthwise_s16_columns(const dmt_depthwise *d, uint8_t *to, const uint8_t *row,
+                                  int32_t x, uint32_t count, uint32_t first, uint32_t n) {
+  dmt_depthwise_columns(d, to, row, x, count, first, n, 2);
+}
+
+static dmt_status depthwise_s16_check(const dmt_call *call) {
+  dmt_depthwise d;
+  return dmt_depthwise_open(call, &d);
+}
+
+static void depthwise_s16_run(const dmt_call *call) {
+  dmt_depthwise d;
+  dmt_depthwise_open(call, &d);
+  d.skips = (uint32_t)d.conv.y.kernel * (uint32_t)d.conv.x.kernel <= BLOCK;
+  d.line = depthwise_s16_line;
+  d.columns = depthwise_s16_columns;
+  d.form = depthwise_s16_form;
+  dmt_depthwise_go(&d);
+}
+
+const dmt_operator dmt_op_depthwise_s16_neon = {
+    DMT_OP_CONV, DMT_S16, 1, depthwise_s16_check, dmt_depthwise_scratch, depthwise_s16_run,
+};
+
+#else
+typedef int dmt_no_depthwise_s16; /* C99 wants something in a file */
+#endif

@@ -1,0 +1,250 @@
+/* Depthwise convolution, int8, any kernel: the sums of a line of outputs, then their rescaling.
+ *
+ * Two products fit into 16 bits (128 * 127 * 2 < 2^15), so taps go in pairs.
+ */
+#if defined(__ARM_NEON) && !defined(DMT_PORTABLE)
+
+#include "../generic/dmt_conv_int.h"
+#include "dmt_depthwise.h"
+
+/* Four outputs' products with a tap, at the eight columns from a0 on, w its weights. */
+#define PRODUCTS(op, p0, p1, p2, p3, a0, a1, a2, a3, w)                                            \
+  op " " p0 ", " a0 ", " w "\n\t" op " " p1 ", " a1 ", " w "\n\t" op " " p2 ", " a2 ", " w         \
+     "\n\t" op " " p3 ", " a3 ", " w "\n\t"
+#define SUM(q0, q1, low, high)                                                                     \
+  "vaddw.s16 " q0 ", " q0 ", " low "\n\tvaddw.s16 " q1 ", " q1 ", " high "\n\t"
+#define BIAS                                                                                       \
+  "vld1.32 {d0-d3}, [%[bias]]\n\tvld1.32 {d4-d7}, [%[bias]]\n\t"                                   \
+  "vld1.32 {d8-d11}, [%[bias]]\n\tvld1.32 {d12-d15}, [%[bias]]\n\t"
+#define STORE                                                                                      \
+  "vst1.32 {d0-d3}, [%[sums]]!\n\tvst1.32 {d4-d7}, [%[sums]]!\n\t"                                 \
+  "vst1.32 {d8-d11}, [%[sums]]!\n\tvst1.32 {d12-d15}, [%[sums]]!\n\t"
+#define SUMS_CLOBBER                                                                               \
+  "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7", "q8", "q9", "q10", "q11", "q12", "q13", "q14",   \
+      "q15", "cc", "memory"
+
+/* Four outputs, any pairs of taps. */
+static inline void sums_any(int32_t *sums, const uint8_t *const *taps, uint32_t pairs, size_t at,
+                            const uint8_t *weights, const int32_t *bias) {
+  uint32_t a, b;
+  __asm__ volatile(BIAS "1:\n\t"
+                        "ldr %[a], [%[taps]], #4\n\t"
+                        "ldr %[b], [%[taps]], #4\n\t"
+                        "vld1.8 {d28-d29}, [%[weights]]!\n\t"
+                        "add %[a], %[a], %[at]\n\t"
+                        "add %[b], %[b], %[at]\n\t"
+                        "vld1.8 {d16-d19}, [%[a]]\n\t"
+                        "vld1.8 {d20-d23}, [%[b]]\n\t"
+                        "subs %[pairs], %[pairs], #1\n\t" PRODUCTS(
+                            "vmull.s8", "q12", "q13", "q8", "q9", "d16", "d17", "d18", "d19", "d28")
+                            PRODUCTS("vmlal.s8", "q12", "q13", "q8", "q9", "d20", "d21", "d22",
+                                     "d23", "d29") SUM("q0", "q1", "d24", "d25")
+                                SUM("q2", "q3", "d26", "d27") SUM("q4", "q5", "d16", "d17")
+                                    SUM("q6", "q7", "d18", "d19") "bne 1b\n\t" STORE
+                   : [sums] "+r"(sums), [taps] "+r"(taps), [pairs] "+r"(pairs),
+                     [weights] "+r"(weights), [a] "=&r"(a), [b] "=&r"(b)
+                   : [at] "r"(at), [bias] "r"(bias)
+                   : SUMS_CLOBBER);
+}
+
+/* `tiles` times four outputs of a 3 x 3 kernel. In program order a tap's columns are loaded some
+ * twenty instructions before they are multiplied, and products wait as long to be summed. */
+static inline void sums_3x3(int32_t *sums, const dmt_depthwise_line *line, uint32_t tiles,
+                            const int32_t *bias) {
+  const uint8_t *const *t = line->taps, *weights = line->weights;
+  const uint8_t *r0 = t[0] + line->at, *r1 = t[3] + line->at, *r2 = t[6] + line->at;
+  ptrdiff_t right = t[1] - t[0], further = t[2] - t[1], back = 32 - right - further;
+  __asm__ volatile(
+      "1:\n\t"
+      "vld1.8 {d28-d29}, [%[weights]]!\n\t"
+      "vld1.8 {d16-d19}, [%[r0]], %[right]\n\t"
+      "vld1.8 {d20-d23}, [%[r0]], %[further]\n\t" BIAS PRODUCTS("vmull.s8", "q12", "q13", "q8", "q9", "d16", "d17", "d18", "d19", "d28") "vld1.8 {d30-d31}, [%[weights]]!\n\t" PRODUCTS(
+          "vmlal.s8", "q12", "q13", "q8", "q9", "d20", "d21", "d22", "d23",
+          "d29") "vld1.8 {d20-d23}, [%[r0]], %[back]\n\t" SUM("q0", "q1", "d24", "d25")
+          SUM("q2", "q3", "d26",
+              "d27") "vld1.8 {d24-d27}, [%[r1]], %[right]\n\t" SUM("q4", "q5", "d16", "d17")
+              SUM("q6", "q7", "d18", "d19") PRODUCTS("vmull.s8", "q8", "q9", "q10", "q11", "d20", "d21", "d22", "d23", "d30") "vld1.8 {d28-d29}, [%[weights]]!\n\t" PRODUCTS(
+                  "vmlal.s8", "q8", "q9", "q10", "q11", "d24", "d25", "d26",
+                  "d27",
+                  "d31") "vld1.8 {d24-d27}, [%[r1]], %[further]\n\t" SUM("q0", "q1", "d16", "d17")
+                  SUM("q2", "q3", "d18", "d19") "vld1.8 {d16-d19}, [%[r1]], %[back]\n\t" SUM(
+                      "q4", "q5", "d20", "d21") SUM("q6", "q7", "d22", "d23")
+                      PRODUCTS("vmull.s8", "q10", "q11", "q12", "q13", "d24", "d25", "d26", "d27", "d28") "vld1.8 {d30-d31}, [%[weights]]!\n\t" PRODUCTS(
+                          "vmlal.s8", "q10", "q11", "q12", "q13", "d16", "d17",
+                          "d18", "d19",
+                          "d29") "vld1.8 {d16-d19}, [%[r2]], %[right]\n\t" SUM("q0", "q1", "d20",
+                                                                               "d21")
+                          SUM("q2", "q3", "d22",
+                              "d23") "vld1.8 {d20-d23}, [%[r2]], %[further]\n\t" SUM("q4", "q5", "d24", "d25")
+                              SUM("q6", "q7", "d26", "d27")
+                                  PRODUCTS("vmull.s8", "q12", "q13", "q8", "q9", "d16", "d17", "d18", "d19", "d30") "vld1.8 {d28}, [%[weights]]\n\t" PRODUCTS(
+                                      "vmlal.s8", "q12", "q13", "q8", "q9", "d20", "d21", "d22",
+                                      "d23",
+                                      "d31") "vld1.8 {d20-d23}, [%[r2]], %[back]\n\t" SUM("q0",
+                                                                                          "q1",
+                                                                                          "d24",
+                                                                                          "d25")
+                                      SUM("q2", "q3", "d26", "d27") SUM("q4", "q5", "d16", "d17")
+                                          SUM("q6", "q7", "d18", "d19") PRODUCTS(
+                                              "vmull.s8", "q8", "q9", "q10", "q11", "d20", "d21",
+                                              "d22", "d23",
+                                              "d28") "subs %[tiles], %[tiles], #1\n\t"
+                                                     "sub %[weights], %[weights], #64\n\t" SUM(
+                                                         "q0", "q1", "d16", "d17")
+                                                         SUM("q2", "q3", "d18", "d19")
+                                                             SUM("q4", "q5", "d20", "d21")
+                                                                 SUM("q6", "q7", "d22", "d23") STORE
+      "bne 1b\n\t"
+      : [sums] "+r"(sums), [tiles] "+r"(tiles), [weights] "+r"(weights), [r0] "+r"(r0),
+        [r1] "+r"(r1), [r2] "+r"(r2)
+      : [right] "r"(right), [further] "r"(further), [back] "r"(back), [bias] "r"(bias)
+      : SUMS_CLOBBER);
+}
+
+/* What rescaling needs, of eight channels. */
+typedef struct {
+  int32x4_t low, high; /* the multipliers */
+  int16x8_t right, zero;
+  int8x16_t least, most;
+} scales;
+
+/* rshr(t, r) is that of t >> k by r - k where r > k, so that 16 bits are enough after a narrowing
+ * shift by k: what saturates there does so in 8 bits again, as long as r - k is at most 7.
+ * Two outputs a turn; each stage works on what the stage before left in the last turn. */
+#define RESCALE(k)                                                                                 \
+  __asm__ volatile("vld1.32 {d0-d3}, [%[sums]]!\n\t"                                               \
+                   "vld1.32 {d4-d7}, [%[sums]]!\n\t"                                               \
+                   "vqrdmulh.s32 q4, q0, %q[low]\n\t"                                              \
+                   "vqrdmulh.s32 q5, q1, %q[high]\n\t"                                             \
+                   "vqrdmulh.s32 q6, q2, %q[low]\n\t"                                              \
+                   "vqrdmulh.s32 q7, q3, %q[high]\n\t"                                             \
+                   "vld1.32 {d0-d3}, [%[sums]]!\n\t"                                               \
+                   "vld1.32 {d4-d7}, [%[sums]]!\n\t"                                               \
+                   "1:\n\t"                                                                        \
+                   "subs %[pairs], %[pairs], #1\n\t"                                               \
+                   "vqshrn.s32 d16, q4, #" k "\n\t"                                                \
+                   "vqshrn.s32 d17, q5, #" k "\n\t"                                                \
+                   "vqrdmulh.s32 q4, q0, %q[low]\n\t"                                              \
+                   "vqshrn.s32 d18, q6, #" k "\n\t"                                                \
+                   "vqshrn.s32 d19, q7, #" k "\n\t"                                                \
+                   "vqrdmulh.s32 q5, q1, %q[high]\n\t"                                             \
+                   "vrshl.s16 q8, q8, %q[right]\n\t"                                               \
+                   "vqrdmulh.s32 q6, q2, %q[low]\n\t"                                              \
+                   "vrshl.s16 q9, q9, %q[right]\n\t"                                               \
+                   "vqrdmulh.s32 q7, q3, %q[high]\n\t"                                             \
+                   "vld1.32 {d0-d3}, [%[sums]]!\n\t"                                               \
+                   "vld1.32 {d4-d7}, [%[sums]]!\n\t"                                               \
+                   "vqadd.s16 q8, q8, %q[zero]\n\t"                                                \
+                   "vqadd.s16 q9, q9, %q[zero]\n\t"                                                \
+                   "vqmovn.s16 d16, q8\n\t"                                                        \
+                   "vqmovn.s16 d17, q9\n\t"                                                        \
+                   "vmax.s8 q8, q8, %q[least]\n\t"                                                 \
+                   "vmin.s8 q8, q8, %q[most]\n\t"                                                  \
+                   "vst1.8 {d16}, [%[y]], %[step]\n\t"                                             \
+                   "vst1.8 {d17}, [%[y]], %[step]\n\t"                                             \
+                   "bne 1b\n\t"                                                                    \
+                   : [sums] "+r"(sums), [y] "+r"(y), [pairs] "+r"(pairs)                           \
+                   : [step] "r"(step), [low] "w"(s.low), [high] "w"(s.high), [right] "w"(s.right), \
+                     [zero] "w"(s.zero), [least] "w"(s.least), [most] "w"(s.most)                  \
+                   : "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7", "q8", "q9", "cc", "memory")
+
+/* 2 * pairs outputs of a block; form() says by which k. */
+static void rescale(const int32_t *sums, uint8_t *y, size_t step, uint32_t pairs, uint32_t k,
+                    scales s) {
+  if (k == 1) {
+    RESCALE("1");
+  } else if (k == 3) {
+    RESCALE("3");
+  } else if (k == 5) {
+    RESCALE("5");
+  } else if (k == 7) {
+    RESCALE("7");
+  } else {
+    RESCALE("9");
+  }
+}
+
+/* The k of a block, 0 where there is none: nothing to the left, no slopes, shifts near each other.
+ */
+static uint8_t depthwise_s8_form(const dmt_depthwise *d, uint32_t channel, uint32_t channels) {
+  const dmt_conv *c = &d->conv;
+  size_t words = dmt_up8(c->out.c);
+  const int32_t *at = c->channels + channel + words;
+  int32_t least = 31, most = 0;
+  for (uint32_t i = 0; i < channels; i++) {
+    if (at[words + i] != 0) {
+      return 0;
+    }
+    if (at[i] != 0) { /* else the result is zero, however it is shifted */
+      int32_t right = at[2 * words + i];
+      least = right < least ? right : least;
+      most = right > most ? right : most;
+    }
+  }
+  for (uint8_t k = 1; k <= 9 && channels == 8 && !c->slopes; k = (uint8_t)(k + 2)) {
+    if (least > k && most <= k + 7) {
+      return k;
+    }
+  }
+  return 0;
+}
+
+static void depthwise_s8_line(const dmt_depthwise *d, const dmt_depthwise_line *line) {
+  const dmt_conv *c = &d->conv;
+  const dmt_call *call = d->call;
+  const int32_t *bias = c->channels + line->channel;
+  uint32_t tiles = dmt_ceil(line->pixels, DMT_DEPTHWISE_TILE), p = 0;
+  if (c->y.kernel == 3 && c->x.kernel == 3) {
+    sums_3x3(line->sums, line, tiles, bias);
+  } else {
+    for (uint32_t tile = 0; tile < tiles; tile++) {
+      sums_any(line->sums + 32 * tile, line->taps, d->taps / 2, line->at + 32 * tile, line->weights,
+               bias);
+    }
+  }
+  if (line->form && line->pixels > 1) {
+    size_t words = dmt_up8(c->out.c);
+    const int32_t *right = bias + 3 * words;
+    int16x8_t r = vcombine_s16(vmovn_s32(vld1q_s32(right)), vmovn_s32(vld1q_s32(right + 4)));
+    scales s = {.low = vld1q_s32(bias + words),
+                .high = vld1q_s32(bias + words + 4),
+                .right = vsubq_s16(vdupq_n_s16((int16_t)line->form), r),
+                .zero = vdupq_n_s16((int16_t)call->out.zero_point),
+                .least = vdupq_n_s8((int8_t)dmt_signed(call, 56)),
+                .most = vdupq_n_s8((int8_t)dmt_signed(call, 60))};
+    rescale(line->sums, line->y, c->out.pixel, line->pixels / 2, line->form, s);
+    p = line->pixels / 2 * 2;
+  }
+  for (; p < line->pixels; p++) {
+    dmt_finish(c, call, DMT_S8, line->channel, line->channels, dmt_i8_load(line->sums + 8 * p),
+               line->y + p * c->out.pixel);
+  }
+}
+
+static void depthwise_s8_columns(const dmt_depthwise *d, uint8_t *to, const uint8_t *row, int32_t x,
+                                 uint32_t count, uint32_t first, uint32_t n) {
+  dmt_depthwise_columns(d, to, row, x, count, first, n, 1);
+}
+
+static dmt_status depthwise_s8_check(const dmt_call *call) {
+  dmt_depthwise d;
+  return dmt_depthwise_open(call, &d);
+}
+
+static void depthwise_s8_run(const dmt_call *call) {
+  dmt_depthwise d;
+  dmt_depthwise_open(call, &d);
+  d.skips = 0;
+  d.line = depthwise_s8_line;
+  d.columns = depthwise_s8_columns;
+  d.form = depthwise_s8_form;
+  dmt_depthwise_go(&d);
+}
+
+const dmt_operator dmt_op_depthwise_s8_neon = {
+    DMT_OP_CONV, DMT_S8, 1, depthwise_s8_check, dmt_depthwise_scratch, depthwise_s8_run,
+};
+
+#else
+typedef int dmt_no_depthwise_s8; /* C99 wants something in a file */
+#endif
