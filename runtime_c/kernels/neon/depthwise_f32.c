@@ -1,5 +1,8 @@
 /* Depthwise convolution, float32, any kernel: the sums of a line of outputs, then their bounds. */
-#if defined(__ARM_NEON) && !defined(DMT_PORTABLE)
+#include "dmt_neon.h"
+#include "dmt_plan_depthwise.h"
+
+#ifdef DMT_NEON
 
 #include "dmt_depthwise.h"
 
@@ -55,8 +58,8 @@ static void leak(float *sums, uint32_t pixels, const float *slopes) {
   float32x4_t low = vld1q_f32(slopes), high = vld1q_f32(slopes + 4), zero = vdupq_n_f32(0.0f);
   for (; pixels > 0; pixels--, sums += 8) {
     float32x4_t a = vld1q_f32(sums), b = vld1q_f32(sums + 4);
-    vst1q_f32(sums, vbslq_f32(vcgtq_f32(a, zero), a, vmulq_f32(a, low)));
-    vst1q_f32(sums + 4, vbslq_f32(vcgtq_f32(b, zero), b, vmulq_f32(b, high)));
+    vst1q_f32(sums, vbslq_f32(dmt_greater_f32(a, zero), a, vmulq_f32(a, low)));
+    vst1q_f32(sums + 4, vbslq_f32(dmt_greater_f32(b, zero), b, vmulq_f32(b, high)));
   }
 }
 
@@ -91,11 +94,6 @@ static void depthwise_f32_columns(const dmt_depthwise *d, uint8_t *to, const uin
   dmt_depthwise_columns(d, to, row, x, count, first, n, 4);
 }
 
-static dmt_status depthwise_f32_check(const dmt_call *call) {
-  dmt_depthwise d;
-  return dmt_depthwise_open(call, &d);
-}
-
 static void depthwise_f32_run(const dmt_call *call) {
   dmt_depthwise d;
   dmt_depthwise_open(call, &d);
@@ -106,10 +104,13 @@ static void depthwise_f32_run(const dmt_call *call) {
   dmt_depthwise_go(&d);
 }
 
-const dmt_operator dmt_op_depthwise_f32_neon = {
-    DMT_OP_CONV, DMT_F32, 1, depthwise_f32_check, dmt_depthwise_scratch, depthwise_f32_run,
-};
-
-#else
-typedef int dmt_no_depthwise_f32; /* C99 wants something in a file */
 #endif
+
+const dmt_operator dmt_op_depthwise_f32_neon = {
+    DMT_OP_CONV,
+    DMT_F32,
+    1,
+    dmt_depthwise_check,
+    dmt_depthwise_scratch,
+    DMT_NEON_RUN(depthwise_f32_run),
+};

@@ -2,7 +2,10 @@
  *
  * The blocks of 16 products are taps 0-15, 16-31, ... of the kernel.
  */
-#if defined(__ARM_NEON) && !defined(DMT_PORTABLE)
+#include "dmt_neon.h"
+#include "dmt_plan_depthwise.h"
+
+#ifdef DMT_NEON
 
 #include "../generic/dmt_conv_int.h"
 #include "dmt_depthwise.h"
@@ -144,11 +147,6 @@ static void depthwise_s16_columns(const dmt_depthwise *d, uint8_t *to, const uin
   dmt_depthwise_columns(d, to, row, x, count, first, n, 2);
 }
 
-static dmt_status depthwise_s16_check(const dmt_call *call) {
-  dmt_depthwise d;
-  return dmt_depthwise_open(call, &d);
-}
-
 static void depthwise_s16_run(const dmt_call *call) {
   dmt_depthwise d;
   dmt_depthwise_open(call, &d);
@@ -159,10 +157,13 @@ static void depthwise_s16_run(const dmt_call *call) {
   dmt_depthwise_go(&d);
 }
 
-const dmt_operator dmt_op_depthwise_s16_neon = {
-    DMT_OP_CONV, DMT_S16, 1, depthwise_s16_check, dmt_depthwise_scratch, depthwise_s16_run,
-};
-
-#else
-typedef int dmt_no_depthwise_s16; /* C99 wants something in a file */
 #endif
+
+const dmt_operator dmt_op_depthwise_s16_neon = {
+    DMT_OP_CONV,
+    DMT_S16,
+    1,
+    dmt_depthwise_check,
+    dmt_depthwise_scratch,
+    DMT_NEON_RUN(depthwise_s16_run),
+};

@@ -2,7 +2,10 @@
  *
  * Two products fit into 16 bits (128 * 127 * 2 < 2^15), so taps go in pairs.
  */
-#if defined(__ARM_NEON) && !defined(DMT_PORTABLE)
+#include "dmt_neon.h"
+#include "dmt_plan_depthwise.h"
+
+#ifdef DMT_NEON
 
 #include "../generic/dmt_conv_int.h"
 #include "dmt_depthwise.h"
@@ -226,11 +229,6 @@ static void depthwise_s8_columns(const dmt_depthwise *d, uint8_t *to, const uint
   dmt_depthwise_columns(d, to, row, x, count, first, n, 1);
 }
 
-static dmt_status depthwise_s8_check(const dmt_call *call) {
-  dmt_depthwise d;
-  return dmt_depthwise_open(call, &d);
-}
-
 static void depthwise_s8_run(const dmt_call *call) {
   dmt_depthwise d;
   dmt_depthwise_open(call, &d);
@@ -241,10 +239,13 @@ static void depthwise_s8_run(const dmt_call *call) {
   dmt_depthwise_go(&d);
 }
 
-const dmt_operator dmt_op_depthwise_s8_neon = {
-    DMT_OP_CONV, DMT_S8, 1, depthwise_s8_check, dmt_depthwise_scratch, depthwise_s8_run,
-};
-
-#else
-typedef int dmt_no_depthwise_s8; /* C99 wants something in a file */
 #endif
+
+const dmt_operator dmt_op_depthwise_s8_neon = {
+    DMT_OP_CONV,
+    DMT_S8,
+    1,
+    dmt_depthwise_check,
+    dmt_depthwise_scratch,
+    DMT_NEON_RUN(depthwise_s8_run),
+};
