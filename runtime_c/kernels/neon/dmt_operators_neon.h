@@ -10,6 +10,7 @@
   X(dmt_op_depthwise_f32_neon)                                                                     \
   X(dmt_op_depthwise_s8_neon)                                                                      \
   X(dmt_op_depthwise_s16_neon)                                                                     \
+  X(dmt_op_conv_s8_neon)                                                                           \
   X(dmt_op_lrn_f32_neon)                                                                           \
   X(dmt_op_lrn_s8_neon)                                                                            \
   X(dmt_op_lrn_s16_neon)                                                                           \
