@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,9 @@ from demitasse.quantizer.measure import (
 from demitasse.quantizer.overrides import by_tensor
 from demitasse.quantizer.preprocess import Preprocess
 from demitasse.quantizer.quantize import quantize
+from demitasse.quantizer.repair import USUAL, USUAL_FOR_4_BITS, check_repairs
 from demitasse.quantizer.repair.reservoir import repair_table
-from demitasse.quantizer.repair.weights import REPAIRS
+from demitasse.quantizer.repair.weights import ON_IMAGES
 from demitasse.quantizer.scoring import Score
 from demitasse.quantizer.table import Override, ScaleTable, build_table, to_text
 from demitasse.quantizer.table_files import complete_table
@@ -112,14 +113,15 @@ def compile(
     accuracies, those of `output` where there are several.
     budget: what INT8 may cost; the fewest layers are raised to INT16 until it holds.
     weight_method: of finding the scales of INT8 weights. small_weights: layers whose weights take
-    four bits, or ("all",). repairs: of INT8 weights, "bias" and "rounding"; by default both where
-    weights take four bits, else none.
+    four bits, or ("all",). repairs: of INT8 weights, of `repair.REPAIRS`; by default "means", which
+    takes no images, and "bias" and "rounding" where weights take four bits.
     equalized: give channels factors with `repair.equalize` (a given table has them).
     sources: files whose hashes the model should name. Raises DemitasseError on bad input; then
     nothing is written.
     """
     path, preprocess = Path(path), preprocess or Preprocess()
     check_weights(graph)
+    check_repairs(repairs or ())
     if isinstance(table, str | os.PathLike):
         table = complete_table(Path(table), graph, data, preprocess, quiet)
     _check(path, precision, data, table, budget)
@@ -153,11 +155,12 @@ def compile(
             table = build_table(statistics, precision, method, symmetric, given, weight_method)
             table = with_small_weights(folded, table, small_weights)
             if repairs is None:
-                repairs = REPAIRS if small_weights else ()
-            if repairs:
+                repairs = USUAL_FOR_4_BITS if small_weights else USUAL
+            table = table if "means" in repairs else replace(table, means={})
+            if on_images := [name for name in ON_IMAGES if name in repairs]:
                 assert images.calibrate is not None
                 table = repair_table(
-                    folded, reference, table, images.calibrate, preprocess, repairs
+                    folded, reference, table, images.calibrate, preprocess, on_images
                 )
         if budget is not None and table is not None:
             trial = Trial(folded, reference, preprocess, images, output, top_k, quiet)

@@ -109,6 +109,7 @@ def table_for(table: ScaleTable, deploy: Graph, again: Graph) -> ScaleTable:
         weights=renamed(table.weights, "weight scales"),
         layers={nodes[name]: plan[name] for name in nodes.keys() & plan.keys()},
         weight_bits=renamed(table.weight_bits, "weight bits"),
+        means={new: table.means[old] for new, old in source.items() if old in table.means},
         biases=renamed(table.biases, "biases"),
         rounding=renamed(table.rounding, "a rounding"),
         equalized={},

@@ -58,10 +58,12 @@ class ScaleTable:
     layers that have another than `precision`. statistics: hash of the statistics behind it, ""
     without any.
 
-    weight_bits: 4 for those layers whose weights take four bits. biases: of nodes that have others
-    than the network's. rounding: what to add to the nearest codes of a node's weights, as
-    `differences` encodes it. These three are for layers in `precision`. equalized: the factors of
-    tensors' channels, as `repair.equalize` has them.
+    means: of the channels of tensors, by which the layers that read them correct their biases
+    (`integer.means`); empty where they shall not. weight_bits: 4 for those layers whose weights
+    take four bits. biases: of nodes that have others than the network's, and correct none.
+    rounding: what to add to the nearest codes of a node's weights, as `differences` encodes it.
+    These are for layers in `precision`. equalized: the factors of tensors' channels, as
+    `repair.equalize` has them.
     """
 
     precision: str
@@ -73,6 +75,7 @@ class ScaleTable:
     layers: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     weight_method: str = "max"
+    means: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     weight_bits: Mapping[str, int] = field(default_factory=dict)
     biases: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     rounding: Mapping[str, str] = field(default_factory=dict)
@@ -143,8 +146,17 @@ def build_table(
         tensors,
         warnings=tuple(warnings),
         weight_method=weight_method,
+        means=_means(stats) if precision == "int8" else {},
         equalized=stats.context.get("equalized", {}),
     )
+
+
+def _means(stats: Statistics) -> dict[str, tuple[float, ...]]:
+    """To four digits, which is more than rounding of weights can tell."""
+    return {
+        name: tuple(float32(float(f"{mean:.4g}")) for mean in stats.tensors[name].mean)
+        for name in sorted(stats.tensors)
+    }
 
 
 def _choose(stat: TensorStatistics, how: Override, symmetric: bool) -> Range:
@@ -212,8 +224,12 @@ def to_text(table: ScaleTable) -> str:
 
 def _repairs(table: ScaleTable) -> dict[str, Mapping[str, Any]]:
     """What few tables have, left out of the others."""
-    biases = {k: [_short(v) for v in values] for k, values in sorted(table.biases.items())}
-    parts = {
+    means, biases = (
+        {k: [_short(v) for v in values] for k, values in sorted(rows.items())}
+        for rows in (table.means, table.biases)
+    )
+    parts: dict[str, Mapping[str, Any]] = {
+        "means": means,
         "equalized": table.equalized,
         "weight_bits": table.weight_bits,
         "biases": biases,
@@ -265,6 +281,7 @@ def _read_repairs(root: _Checked) -> dict[str, Any]:
     if method not in WEIGHT_METHODS:
         raise ValueError(f"weight_method: {method!r} is none of {', '.join(WEIGHT_METHODS)}")
     bits, biases, rounding = (root.rows(key) for key in ("weight_bits", "biases", "rounding"))
+    means = root.rows("means")
     equalized = root.rows("equalized")
     for name in rounding.names():
         try:
@@ -273,6 +290,7 @@ def _read_repairs(root: _Checked) -> dict[str, Any]:
             raise ValueError(f"rounding.{name}: {error}") from None
     return {
         "weight_method": method,
+        "means": {name: means.reals(name) for name in means.names()},
         "weight_bits": {name: _four_or_eight(bits, name) for name in bits.names()},
         "biases": {name: biases.reals(name) for name in biases.names()},
         "rounding": {name: rounding.text(name) for name in rounding.names()},

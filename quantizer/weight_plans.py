@@ -36,12 +36,14 @@ def weight_plans(graph: Graph, table: ScaleTable) -> dict[str, WeightPlan]:
             )
         scale, bias = scales.get(node.name), biases.get(node.name)
         rounding = roundings.get(node.name)
+        means = table.means.get(node.inputs[0]) if node.inputs else None
         plans[node.name] = WeightPlan(
             None if scale is None else np.asarray(scale, np.float32),
             table.weight_method,
             bits.get(node.name, 8),
             None if rounding is None else decode(rounding),
             None if bias is None else np.asarray(bias, np.float32),
+            None if means is None else np.asarray(means, np.float64),
         )
     return plans
 

@@ -29,7 +29,8 @@ ACCUMULATOR_UNITS = {"int8": 1, "int16": 2**BLOCK_SHIFT}
 class WeightPlan:
     """How a node's weights become codes, as a table says; see `quantize_weights`.
 
-    rounding: flat, in the order of the weights. bias: in place of the node's.
+    rounding: flat, in the order of the weights. bias: in place of the node's. means: of the
+    channels of what the node reads; without a bias here the node's makes up for what they lose.
     """
 
     scale: np.ndarray | None = None
@@ -37,6 +38,7 @@ class WeightPlan:
     bits: int = 8
     rounding: np.ndarray | None = None
     bias: np.ndarray | None = None
+    means: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from demitasse.quantizer.budget import Budget
 from demitasse.quantizer.calibrate import DEFAULT_COUNT
 from demitasse.quantizer.foreign import FORMATS
 from demitasse.quantizer.preprocess import Preprocess, make_preprocess
-from demitasse.quantizer.repair.weights import REPAIRS
+from demitasse.quantizer.repair import REPAIRS
 from demitasse.quantizer.table import Override
 from demitasse.quantizer.thresholds import AUTO, DEFAULT_METHOD, METHODS
 from demitasse.quantizer.transform import read_transform
@@ -352,8 +352,8 @@ def repairs(parser: ArgumentParser) -> None:
         "--repair",
         metavar="A,B",
         type=repair_names,
-        help="bias: keep the channels' means; rounding: round so that errors cancel; none "
-        "(bias,rounding with --int4-weights)",
+        help="means: biases that keep the channels' means (the default); bias: the same on images; "
+        "rounding: round so that errors cancel; none (bias,rounding with --int4-weights)",
     )
 
 

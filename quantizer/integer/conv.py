@@ -17,6 +17,7 @@ from demitasse.quantizer.integer.base import (
     requantize_weights,
     slope_of,
 )
+from demitasse.quantizer.integer.means import lost_means
 from demitasse.quantizer.requantize import wrap32
 from demitasse.quantizer.weights import (
     ACCUMULATOR_UNITS,
@@ -64,21 +65,36 @@ def convolution_weights(site: Site, op: Convolution, weights: Arrays) -> dict[st
 
 def convolution_rows(site: Site, op: Convolution, weights: Arrays) -> IntegerWeights:
     """The codes of these float weights, a row each output channel, and their scales."""
-    x = quantization(site.inputs[0])
     bias = _bias(site, weights, op.channels)
     rows = float_rows(op, np.asarray(weights["weight"]))
     if not (np.isfinite(rows).all() and np.isfinite(bias).all()):
         raise WeightsError("weights are infinite or not a number", layer=site.node.name)
+    rounding = _rounding(site, op, weights["weight"].shape)
+    found = _quantized_rows(site, rows, bias, rounding)
+    means = site.plan.means
+    if means is None or site.plan.bias is not None or getattr(op, "axis", 1) != 1:
+        return found
+    shape = site.inputs[0].shape
+    means = _sized(site, means, shape[1], f"means of '{site.node.inputs[0]}'")
+    lost = rows - found.codes * found.scale.astype(np.float64)[:, None]
+    shift = lost_means(op, lost, means, shape, site.output.shape)
+    return _quantized_rows(site, rows, (bias + shift).astype(np.float32), rounding)
+
+
+def _quantized_rows(
+    site: Site, rows: np.ndarray, bias: np.ndarray, rounding: np.ndarray | None
+) -> IntegerWeights:
+    x = quantization(site.inputs[0])
     return quantize_weights(
         rows,
         bias,
         x.scale,
         x.zero_point,
         site.precision,
-        _given_scale(site, op.channels),
+        _given_scale(site, len(rows)),
         method=site.plan.method,
         bits=site.plan.bits,
-        rounding=_rounding(site, op, weights["weight"].shape),
+        rounding=rounding,
     )
 
 

@@ -36,7 +36,7 @@ from demitasse.quantizer.table import ScaleTable, float32
 from demitasse.quantizer.weight_plans import weight_plans
 from demitasse.quantizer.weights import limit_of
 
-REPAIRS = ("bias", "rounding")
+ON_IMAGES = ("bias", "rounding")
 MOST_PATCHES = 16384
 MOST_WEIGHTS = 8192  # of an output channel: its moments are a matrix of that size squared
 FEWEST_PATCHES = 0.25  # for each weight of an output channel; fewer tell little about others
@@ -49,16 +49,16 @@ def repair_weights(
     table: ScaleTable,
     inputs: Sequence[Blobs],
     means: Blobs,
-    repairs: Collection[str] = REPAIRS,
+    repairs: Collection[str] = ON_IMAGES,
 ) -> ScaleTable:
     """The table with roundings and biases for the convolutions and inner products of INT8.
 
     graph: folded. inputs: real values of the network's inputs, an image each. means: over these
     images, of what the layers read in float. Raises DataError for an unknown repair.
     """
-    unknown = sorted(set(repairs) - set(REPAIRS))
+    unknown = sorted(set(repairs) - set(ON_IMAGES))
     if unknown:
-        raise DataError(f"unknown repair '{unknown[0]}'", remedy=", ".join(REPAIRS))
+        raise DataError(f"unknown repair '{unknown[0]}'", remedy=", ".join(ON_IMAGES))
     if table.precision != "int8" or not repairs or not inputs:
         return table
     walk = _Walk(graph, table, means, frozenset(repairs))

@@ -66,6 +66,7 @@ def test_what_is_repaired_is_a_choice(
 ) -> None:
     _, table = compiled(tmp_path / "x.demi", *options)
     assert (bool(table.biases), bool(table.rounding)) == (biases, rounding)
+    assert bool(table.means) == (not options or "means" in options)
     assert table.weight_method == ("mse" if "mse" in options else "max")
 
 
