@@ -43,6 +43,7 @@ class OperatorRecord:
     output: int
     parameters: bytes
     macs: int
+    room: tuple[int, int]  # offset and bytes of what the arena leaves to its kernel
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,7 @@ def _parse(data: bytes) -> ModelFile:
             indices[r[5] + r[3]],
             parameters[r[6] : r[6] + r[7]],
             r[9],
+            (r[10], r[11]),
         )
         for r in records("OPER", f.OPERATOR)
     )

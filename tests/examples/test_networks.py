@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.memory import check_arena
 
 from demitasse.converter.caffe.reader import load_caffe, read_caffe
 from demitasse.converter.evaluate import evaluate
@@ -83,6 +84,8 @@ QUICK = ("lenet", "shufflenet_v1")
 SWEPT = [
     name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in PUBLISHED
 ]
+LARGE = {"alexnet", "vgg16", "resnet50"}  # weights that take long to draw
+MOST = [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in PUBLISHED]
 
 
 @pytest.fixture(scope="module")
@@ -309,3 +312,12 @@ def test_instructions_are_counted_without_predict(
     row = [cell.strip() for cell in capsys.readouterr().out.splitlines()[-1].split("|")]
     assert row[1:8] == ["lenet", "int8", "2.3", "", "", "", ""]
     assert 0.1 < float(row[8]) < 10
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8", "int16"])
+@pytest.mark.parametrize("name", MOST)
+def test_the_arena_is_near_its_lower_bound(
+    make: ModuleType, tmp_path: Path, name: str, precision: str
+) -> None:
+    (tmp_path / "deploy.prototxt").write_text(make.NETWORKS[name]().text)
+    check_arena(tmp_path / "deploy.prototxt", precision)
