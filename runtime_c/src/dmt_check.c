@@ -276,21 +276,33 @@ dmt_status dmt_open(const void *data, size_t size, dmt_model *model, dmt_where *
   return status;
 }
 
+/* Whether a tensor, and the number of its rows, stand outside a range of the arena. */
+static int apart(const uint8_t *tensor, uint32_t at, uint32_t size) {
+  uint32_t first = dmt_u32(tensor + DMT_TENSOR_OFFSET), count = dmt_u32(tensor + DMT_TENSOR_COUNT);
+  uint32_t end = first + dmt_item(tensor[DMT_TENSOR_DTYPE]);
+  for (uint32_t i = 0; i < DMT_MAX_RANK; i++) {
+    end += (dmt_u32(tensor + DMT_TENSOR_DIM + 4 * i) - 1) *
+           dmt_u32(tensor + DMT_TENSOR_STRIDE + 4 * i);
+  }
+  return (end <= at || first >= at + size) && (count < at || count >= at + size);
+}
+
 static dmt_status check_operator(const dmt_model *model, const uint8_t *record) {
   const dmt_section *index = &model->section[DMT_INDX], *parm = &model->section[DMT_PARM];
   uint32_t inputs = dmt_u16(record + DMT_OPER_INPUTS), io = dmt_u32(record + DMT_OPER_IO);
   uint32_t param = dmt_u32(record + DMT_OPER_PARAM);
-  uint32_t scratch = dmt_u32(record + DMT_OPER_SCRATCH);
+  uint32_t scratch = dmt_u32(record + DMT_OPER_SCRATCH), room = dmt_u32(record + DMT_OPER_ROOM);
   if (inputs > DMT_MAX_INPUTS || dmt_u16(record + DMT_OPER_OUTPUTS) != 1 ||
       !inside(io, inputs + 1, index->count) || param % 4 ||
       !inside(param, dmt_u32(record + DMT_OPER_PARAM_SIZE), parm->size) ||
       !name_ok(model, dmt_u32(record + DMT_OPER_NAME)) || scratch % DMT_ALIGN ||
-      !inside(scratch, dmt_u32(record + DMT_OPER_ROOM), model->arena_size)) {
+      !inside(scratch, room, model->arena_size)) {
     return DMT_E_OPERATOR;
   }
   for (uint32_t i = 0; i <= inputs; i++) {
     uint32_t tensor = dmt_u32(dmt_record(model, DMT_INDX, io + i));
     if (tensor >= dmt_count(model, DMT_TENS) ||
+        (room > 0 && !apart(dmt_record(model, DMT_TENS, tensor), scratch, room)) ||
         (i == 0 && inputs > 0 && /* the other operands are the kernel's matter */
          dmt_record(model, DMT_TENS, tensor)[DMT_TENSOR_DTYPE] != record[DMT_OPER_DTYPE])) {
       return DMT_E_OPERATOR;

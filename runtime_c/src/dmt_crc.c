@@ -1,6 +1,14 @@
-/* CRC-32 as in zlib and PNG, a byte at a time. */
+/* CRC-32 as in zlib and PNG, a byte at a time; half a byte where code is to be small. */
 #include "dmt_internal.h"
 
+#ifdef __OPTIMIZE_SIZE__
+enum { BITS = 4 };
+static const uint32_t table[16] = {
+    0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
+    0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c, 0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c,
+};
+#else
+enum { BITS = 8 };
 static const uint32_t table[256] = {
     0x00000000, 0x77073096, 0xee0e612c, 0x990951ba, 0x076dc419, 0x706af48f, 0xe963a535, 0x9e6495a3,
     0x0edb8832, 0x79dcb8a4, 0xe0d5e91e, 0x97d2d988, 0x09b64c2b, 0x7eb17cbd, 0xe7b82d07, 0x90bf1d91,
@@ -35,11 +43,15 @@ static const uint32_t table[256] = {
     0xbdbdf21c, 0xcabac28a, 0x53b39330, 0x24b4a3a6, 0xbad03605, 0xcdd70693, 0x54de5729, 0x23d967bf,
     0xb3667a2e, 0xc4614ab8, 0x5d681b02, 0x2a6f2b94, 0xb40bbe37, 0xc30c8ea1, 0x5a05df1b, 0x2d02ef8d,
 };
+#endif
 
 uint32_t dmt_crc32(uint32_t crc, const uint8_t *data, size_t size) {
   crc = ~crc;
   for (size_t i = 0; i < size; i++) {
-    crc = table[(crc ^ data[i]) & 255] ^ (crc >> 8);
+    crc ^= data[i];
+    for (int bit = 0; bit < 8; bit += BITS) {
+      crc = table[crc & ((1u << BITS) - 1)] ^ (crc >> BITS);
+    }
   }
   return ~crc;
 }

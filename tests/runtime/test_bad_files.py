@@ -79,6 +79,9 @@ def corpus() -> Iterator[tuple[str, bytes, int]]:
         ("input-minus-1", port, "I", ALL, SECTION),
     ):
         yield name, b.patched(good, at, layout, value), status
+    room = b.patched(good, operator + 36, "I", 64)
+    for name, at in (("scratch-over-the-input", 64), ("scratch-over-the-output", 128)):
+        yield name, b.patched(room, operator + 32, "I", at), OPERATOR
     yield "empty", b"", TRUNCATED
     yield "first-half", good[: len(good) // 2], TRUNCATED
     yield "one-byte-short", good[:-1], TRUNCATED
