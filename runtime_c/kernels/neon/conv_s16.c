@@ -73,11 +73,12 @@ typedef struct {
   uint32_t group, block, blocks;
   dmt_range pixels;
   uint32_t row, rows, col, cols, input; /* the part */
-  uint32_t first, last;                 /* whether it is the sum's */
+  uint32_t parts, first, last;          /* of the sum, and whether it is the first or last */
   size_t sum, part;                     /* products of an output, and of the part */
   const int16_t *weights;               /* of the part */
   int32_t *totals;                      /* between parts: of tiles, by blocks */
   const int16_t *patches;
+  uint32_t simple; /* one pointer a pixel, and always the same distance to the next in a row */
 } conv_sweep;
 
 typedef struct {
@@ -86,8 +87,8 @@ typedef struct {
 
 typedef struct {
   const int16_t *at[3 * DMT_MOST_TAPS];
-  int16_t *y[3];
-  dmt_stretch stretch;
+  dmt_tile part;
+  uint32_t whole; /* blocks of outputs that dmt_tile_s16.h brings to their end */
 } conv_tile;
 
 static const int16_t conv_zeros[DMT_MOST_ZEROS] = {0};
@@ -162,60 +163,46 @@ static void conv_copy_weights(const conv_sweep *s, const int16_t *from, int16_t 
   }
 }
 
-DMT_INLINE void conv_load(dmt_totals *t, const int32_t *from) {
-  for (uint32_t i = 0; i < 6; i++) {
-    t->q[i] = vld1q_s32(from + 4 * i);
+/* Biases of n channels from `first` on, as totals of `pixels` pixels. */
+static void conv_start(const dmt_conv *c, uint32_t first, uint32_t n, uint32_t pixels,
+                       int32_t *totals) {
+  dmt_i8 bias = dmt_i8_words(c->channels + first, n < 8 ? n : 8);
+  for (uint32_t i = 0; i < pixels; i++) {
+    dmt_i8_store(totals + 8 * i, bias);
   }
 }
 
-DMT_INLINE void conv_store(const dmt_totals *t, int32_t *to) {
-  for (uint32_t i = 0; i < 6; i++) {
-    vst1q_s32(to + 4 * i, t->q[i]);
+/* Three pixels by a block of outputs, by way of memory. */
+static void conv_tile_any(const conv_sweep *s, const conv_tile *tile, uint32_t block,
+                          int32_t *totals) {
+  const dmt_conv *c = &s->job->conv;
+  uint32_t first = s->group * c->og + 8 * (s->block + block), n = (s->group + 1) * c->og - first;
+  if (s->first) {
+    conv_start(c, first, n, 3, totals);
+  }
+  dmt_add_3x8(&tile->part, s->weights + 8 * s->part * block, totals, 1);
+  for (uint32_t p = 0; s->last && p < 3; p++) {
+    dmt_end_any(s->job->ending, first, n < 8 ? n : 8, totals + 8 * p, tile->part.y[p] + 8 * block);
   }
 }
 
-/* The totals of three pixels become the outputs of n <= 8 channels. */
-DMT_INLINE void conv_end(const dmt_ending *e, const dmt_totals *t, int16_t *const *y,
-                         uint32_t first, uint32_t n) {
-  if (e->plain && n >= 8) {
-    dmt_factors f = dmt_factors_of(e, first);
-    int16_t *y0 = y[0] + first, *y1 = y[1] + first, *y2 = y[2] + first;
-    vst1q_s16(y0, dmt_end_plain(t->q[0], t->q[1], &f));
-    vst1q_s16(y1, dmt_end_plain(t->q[2], t->q[3], &f));
-    vst1q_s16(y2, dmt_end_plain(t->q[4], t->q[5], &f));
+/* Three pixels by all blocks; the whole ones end together. */
+static void conv_tile_3x8(const conv_sweep *s, conv_tile *tile, int32_t *totals) {
+  uint32_t block = 0;
+  int32_t some[24];
+  if (tile->whole > 0 && s->first) {
+    dmt_conv_3x8(&tile->part, s->weights);
+    block = tile->whole;
+  } else if (tile->whole > 0) {
+    tile->part.start = totals;
+    dmt_conv_last_3x8(&tile->part, s->weights);
+    block = tile->whole;
+  } else if (!s->first && !s->last) {
+    dmt_add_3x8(&tile->part, s->weights, totals, s->blocks);
     return;
   }
-  n = n < 8 ? n : 8;
-  dmt_end_any(e, first, n, t->q[0], t->q[1], y[0] + first);
-  dmt_end_any(e, first, n, t->q[2], t->q[3], y[1] + first);
-  dmt_end_any(e, first, n, t->q[4], t->q[5], y[2] + first);
-}
-
-DMT_INLINE void conv_start(const dmt_conv *c, dmt_totals *t, uint32_t first, uint32_t n) {
-  dmt_i8 bias = dmt_i8_words(c->channels + first, n < 8 ? n : 8);
-  t->q[0] = t->q[2] = t->q[4] = bias.val[0];
-  t->q[1] = t->q[3] = t->q[5] = bias.val[1];
-}
-
-/* Three pixels by all blocks. */
-static void conv_tile_3x8(const conv_sweep *s, const conv_tile *tile, int32_t *totals) {
-  const dmt_conv *c = &s->job->conv;
-  const dmt_ending *e = s->job->ending;
-  const int16_t *w = s->weights;
-  uint32_t end = (s->group + 1) * c->og, first = s->group * c->og + 8 * s->block;
-  for (uint32_t blocks = s->blocks; blocks > 0; blocks--, first += 8, totals += 24) {
-    dmt_totals t;
-    if (s->first) {
-      conv_start(c, &t, first, end - first);
-    } else {
-      conv_load(&t, totals);
-    }
-    w = dmt_add_3x8(&t, &tile->stretch, w);
-    if (s->last) {
-      conv_end(e, &t, tile->y, first, end - first);
-    } else {
-      conv_store(&t, totals);
-    }
+  for (; block < s->blocks; block++) {
+    conv_tile_any(s, tile, block, s->parts > 1 ? totals + 24 * block : some);
   }
 }
 
@@ -223,54 +210,75 @@ static void conv_tile_3x8(const conv_sweep *s, const conv_tile *tile, int32_t *t
 static void conv_tile_1x24(const conv_sweep *s, const conv_tile *tile, uint32_t begin,
                            int32_t *totals) {
   const dmt_conv *c = &s->job->conv;
-  const dmt_ending *e = s->job->ending;
-  uint32_t block = s->block + begin, blocks = s->blocks - begin;
-  uint32_t first = s->group * c->og + 8 * block, left = c->og - 8 * block;
+  uint32_t blocks = s->blocks - begin < 3 ? s->blocks - begin : 3;
+  uint32_t first = s->group * c->og + 8 * (s->block + begin), end = (s->group + 1) * c->og;
   const int16_t *w[3];
-  dmt_totals t;
+  int32_t some[24];
   for (uint32_t i = 0; i < 3; i++) {
-    uint32_t b = i < blocks ? i : 0, n = left - 8 * b;
+    uint32_t b = i < blocks ? i : 0;
     w[i] = s->weights + 8 * s->part * (begin + b);
-    dmt_i8 start = s->first ? dmt_i8_words(c->channels + first + 8 * b, n < 8 ? n : 8)
-                            : dmt_i8_load(totals + 24 * b);
-    t.q[2 * i] = start.val[0];
-    t.q[2 * i + 1] = start.val[1];
-  }
-  dmt_add_1x24(&t, &tile->stretch, w[0], w[1], w[2]);
-  for (uint32_t i = 0; i < 3; i++) {
-    uint32_t n = left - 8 * i, at = first + 8 * i;
-    if (i >= blocks) {
-      break;
-    }
-    if (!s->last) {
-      vst1q_s32(totals + 24 * i, t.q[2 * i]);
-      vst1q_s32(totals + 24 * i + 4, t.q[2 * i + 1]);
-    } else if (e->plain && n >= 8) {
-      dmt_factors f = dmt_factors_of(e, at);
-      vst1q_s16(tile->y[0] + at, dmt_end_plain(t.q[2 * i], t.q[2 * i + 1], &f));
+    if (s->first) {
+      conv_start(c, first + 8 * b, end - first - 8 * b, 1, some + 8 * i);
     } else {
-      dmt_end_any(e, at, n < 8 ? n : 8, t.q[2 * i], t.q[2 * i + 1], tile->y[0] + at);
+      dmt_i8_store(some + 8 * i, dmt_i8_load(totals + 24 * b));
+    }
+  }
+  dmt_add_1x24(&tile->part, w[0], w[1], w[2], some);
+  for (uint32_t i = 0; i < blocks; i++, first += 8) {
+    if (s->last) {
+      uint32_t n = end - first < 8 ? end - first : 8;
+      dmt_end_any(s->job->ending, first, n, some + 8 * i, tile->part.y[0] + 8 * (begin + i));
+    } else {
+      dmt_i8_store(totals + 24 * i, dmt_i8_load(some + 8 * i));
     }
   }
 }
 
-/* Up to three pixels from `place` on; where there are two, the third repeats the second. */
-static void conv_aim(const conv_sweep *s, conv_place *place, uint32_t pixel, uint32_t width,
-                     conv_tile *tile) {
+/* Where the run of pixels is: `left` more in the row that starts at or before `place`. */
+typedef struct {
+  conv_place place;
+  const uint8_t *x; /* of the only tap, if it is one inside the input */
+  uint8_t *y;
+  uint32_t left;
+} conv_walk;
+
+static void conv_enter_row(const conv_sweep *s, conv_walk *walk) {
   const dmt_conv *c = &s->job->conv;
-  int done = s->patches == NULL && width == 3 && conv_aim_inside(s, place, tile->at);
+  const conv_place *p = &walk->place;
+  walk->left = c->out.w - p->x;
+  walk->y = dmt_at(&c->out, p->n, p->y, p->x) +
+            ((size_t)s->group * c->og + 8 * s->block) * sizeof(int16_t);
+  if (s->patches == NULL && s->simple) {
+    walk->x = dmt_at(&c->in, p->n, p->y * (uint32_t)c->y.stride, p->x * (uint32_t)c->x.stride) +
+              ((size_t)s->group * c->ig + s->input) * sizeof(int16_t);
+  }
+}
+
+/* Up to three pixels; where there are two, the third repeats the second. */
+static void conv_aim(const conv_sweep *s, conv_walk *walk, uint32_t width, conv_tile *tile) {
+  const dmt_conv *c = &s->job->conv;
+  const size_t x_step =
+      s->patches != NULL ? s->sum * sizeof(int16_t) : (uint32_t)c->x.stride * c->in.pixel;
+  int done = s->simple || (width == 3 && conv_aim_inside(s, &walk->place, tile->at));
   for (uint32_t p = 0; p < width; p++) {
-    tile->y[p] = (int16_t *)(void *)dmt_at(&c->out, place->n, place->y, place->x);
-    if (s->patches != NULL) {
-      tile->at[p] = s->patches + (size_t)(pixel + p) * s->sum;
+    tile->part.y[p] = (int16_t *)(void *)walk->y;
+    if (s->simple) {
+      tile->at[p] = conv_input(walk->x);
     } else if (!done) {
-      conv_aim_any(s, place, tile->at + p);
+      conv_aim_any(s, &walk->place, tile->at + p);
     }
-    conv_step(c, place);
+    walk->x += x_step;
+    walk->y += c->out.pixel;
+    walk->place.x++;
+    if (--walk->left == 0) {
+      walk->place.x--;
+      conv_step(c, &walk->place);
+      conv_enter_row(s, walk);
+    }
   }
   if (width == 2) {
-    tile->y[2] = tile->y[1];
-    for (uint32_t t = 0; t < tile->stretch.taps; t++) {
+    tile->part.y[2] = tile->part.y[1];
+    for (uint32_t t = 0; t < tile->part.taps; t++) {
       tile->at[3 * t + 2] = tile->at[3 * t + 1];
     }
   }
@@ -287,19 +295,36 @@ static void conv_gather(const conv_sweep *s, int16_t *to) {
   }
 }
 
-static void conv_go_over(const conv_sweep *s, uint32_t inputs) {
+/* What all tiles of a part have in common. */
+static void conv_open_tile(const conv_sweep *s, uint32_t inputs, conv_tile *tile) {
   const dmt_conv *c = &s->job->conv;
+  const dmt_ending *e = s->job->ending;
+  const int32_t *bias = c->channels + s->group * c->og + 8 * s->block;
+  uint32_t whole = c->og / 8 - s->block;
+  whole = whole < s->blocks ? whole : s->blocks;
+  tile->whole = s->last && e->plain && inputs >= 16 ? whole : 0;
+  tile->part.at = tile->at;
+  tile->part.taps = s->patches != NULL ? 1 : s->rows * s->cols;
+  tile->part.blocks = inputs / 16;
+  tile->part.rest = inputs % 16;
+  tile->part.start = bias;
+  tile->part.multiplier = bias + e->words;
+  tile->part.right = bias + 3 * (size_t)e->words;
+  tile->part.last = 16 * tile->whole - 16;
+  tile->part.range = e->range;
+}
+
+static void conv_go_over(const conv_sweep *s, uint32_t inputs) {
   uint32_t count = s->pixels.end - s->pixels.begin;
-  conv_place place = conv_place_of(c, s->pixels.begin);
+  conv_walk walk = {.place = conv_place_of(&s->job->conv, s->pixels.begin)};
   int32_t *totals = s->totals;
   conv_tile tile;
-  tile.stretch.at = tile.at;
-  tile.stretch.taps = s->patches != NULL ? 1 : s->rows * s->cols;
-  tile.stretch.blocks = inputs / 16;
-  tile.stretch.rest = inputs % 16;
-  for (uint32_t p = 0; p < count; p += 3, totals += s->first && s->last ? 0 : 24 * s->blocks) {
+  conv_open_tile(s, inputs, &tile);
+  walk.x = s->patches != NULL ? (const uint8_t *)s->patches : s->job->conv.in.data;
+  conv_enter_row(s, &walk);
+  for (uint32_t p = 0; p < count; p += 3, totals += s->parts > 1 ? 24 * s->blocks : 0) {
     uint32_t width = count - p < 3 ? count - p : 3;
-    conv_aim(s, &place, p, width, &tile);
+    conv_aim(s, &walk, width, &tile);
     if (width > 1) {
       conv_tile_3x8(s, &tile, totals);
       continue;
@@ -346,7 +371,7 @@ static void conv_task(void *argument, uint32_t index) {
   dmt_range all = dmt_share(c->groups * c->blocks, index % job->block_tasks, job->block_tasks);
   void *scratch = job->call->scratch + (size_t)index * job->scratch;
   int16_t *copy = scratch;
-  conv_sweep s = {.job = job, .sum = dmt_taps(c)};
+  conv_sweep s = {.job = job, .parts = job->plan.parts, .sum = dmt_taps(c)};
   s.totals = (int32_t *)(void *)(copy + dmt_plan_weights(&job->plan) / sizeof *copy);
   for (s.group = all.begin / c->blocks; s.group * c->blocks < all.end; s.group++) {
     dmt_range part = dmt_group_blocks(c, all, s.group);
@@ -358,6 +383,8 @@ static void conv_task(void *argument, uint32_t index) {
         conv_gather(&s, copy);
         s.patches = copy;
       }
+      s.simple =
+          job->patched || (s.sum == c->ig && !dmt_axis_padded(&c->y) && !dmt_axis_padded(&c->x));
       for (s.block = part.begin; s.block < part.end; s.block += s.blocks) {
         left = part.end - s.block;
         s.blocks = left < job->plan.blocks ? left : job->plan.blocks;

@@ -1,8 +1,9 @@
 /* Register tiles of the int16 convolutions: 3 pixels by 8 outputs, and 1 pixel by 24.
  *
- * Six block sums stand in q4-q9, six totals in registers of the compiler's choice (q10-q15 are
- * left), inputs in d0-d3, which alone can be read by lane; the rest holds weights. A block of 16
- * inputs is 96 multiplies, one a cycle: everything else fits beside them.
+ * Six block sums stand in q4-q9, six totals in q10-q15 (pixel by pixel, or block by block, two
+ * quarters of eight outputs), inputs in d0-d2, because only d0-d7 can be read by lane, weights in
+ * d4-d7. A block of 16 inputs is 96 multiplies, one a cycle; a tile ends in the gaps between those
+ * of the next one's first block.
  */
 #ifndef DMT_TILE_S16_H
 #define DMT_TILE_S16_H
@@ -10,29 +11,46 @@
 #include "../generic/dmt_conv_int.h"
 #include "dmt_neon.h"
 
-/* Totals of a tile: pixel by pixel (or block by block) two quarters of eight outputs. */
-typedef struct {
-  int32x4_t q[6];
-} dmt_totals;
+#include <stddef.h>
 
-/* A stretch of the sum: `taps` taps of `blocks` whole blocks and `rest` < 16 more inputs each. Tap
- * t of pixel p starts at at[3 * t + p]; the weights of all follow each other. */
+/* A stretch of the sums of three pixels: `taps` taps of `blocks` whole blocks and `rest` < 16 more
+ * inputs each. Tap t of pixel p starts at at[3 * t + p]; the weights of all follow each other.
+ * Then, for outputs in one go, the first channel's numbers and outputs. */
 typedef struct {
   const int16_t *const *at;
   uint32_t taps, blocks, rest;
-} dmt_stretch;
+  const int32_t *start; /* biases; or what other parts left: 24 totals for 8 outputs */
+  const int32_t *multiplier, *right;
+  int16_t *y[3];
+  uint32_t last;        /* bytes before the last eight outputs of a pixel */
+  const int16_t *range; /* low, four times, and high */
+} dmt_tile;
 
-#define DMT_SUMS "q4", "q5", "q6", "q7", "q8", "q9"
-#define DMT_SCRATCH_S16 "q0", "q1", "q2", "q3", DMT_SUMS, "cc", "memory"
+/* The assembly knows where they stand. */
+typedef char dmt_tile_fields[offsetof(dmt_tile, rest) == 12 && offsetof(dmt_tile, right) == 24 &&
+                                     offsetof(dmt_tile, range) == 44
+                                 ? 1
+                                 : -1];
+
+/* Four bytes to an instruction, so that none straddles two pages. */
+#ifdef __thumb__
+#define DMT_WIDE ".w"
+#else
+#define DMT_WIDE ""
+#endif
+
+#define DMT_ALL_Q                                                                                  \
+  "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7", "q8", "q9", "q10", "q11", "q12", "q13", "q14",   \
+      "q15", "cc", "memory"
 
 /* total += sum >> 9, rounded */
 #define DMT_FLUSH_S16                                                                              \
-  "vrsra.s32 %q[t0], q4, #9\n"                                                                     \
-  "vrsra.s32 %q[t1], q5, #9\n"                                                                     \
-  "vrsra.s32 %q[t2], q6, #9\n"                                                                     \
-  "vrsra.s32 %q[t3], q7, #9\n"                                                                     \
-  "vrsra.s32 %q[t4], q8, #9\n"                                                                     \
-  "vrsra.s32 %q[t5], q9, #9\n"
+  "vrsra.s32 q10, q4, #9\n"                                                                        \
+  "vrsra.s32 q11, q5, #9\n"                                                                        \
+  "vrsra.s32 q12, q6, #9\n"                                                                        \
+  "vrsra.s32 q13, q7, #9\n"                                                                        \
+  "vrsra.s32 q14, q8, #9\n"                                                                        \
+  "vrsra.s32 q15, q9, #9\n"
 
 #define DMT_CLEAR_S16                                                                              \
   "vmov.i32 q4, #0\n"                                                                              \
@@ -42,67 +60,269 @@ typedef struct {
   "vmov.i32 q8, #0\n"                                                                              \
   "vmov.i32 q9, #0\n"
 
-#define DMT_TOTALS_S16(t)                                                                          \
-  [t0] "+w"((t)->q[0]), [t1] "+w"((t)->q[1]), [t2] "+w"((t)->q[2]), [t3] "+w"((t)->q[3]),          \
-      [t4] "+w"((t)->q[4]), [t5] "+w"((t)->q[5])
-
 /* One input of three pixels (lane l of d0, d1, d2) by the eight weights in low and high. */
-#define DMT_INPUT_3X8(op, low, high, l)                                                            \
-  op ".s16 q4, " low ", d0[" l "]\n" op ".s16 q5, " high ", d0[" l "]\n" op ".s16 q6, " low        \
-     ", d1[" l "]\n" op ".s16 q7, " high ", d1[" l "]\n" op ".s16 q8, " low ", d2[" l "]\n" op     \
-     ".s16 q9, " high ", d2[" l "]\n"
+#define DMT_INPUT_3X8(op, low, high, l) DMT_AMONG_3X8(op, low, high, l, , , , , , )
 
-#define DMT_FOUR_3X8(first)                                                                        \
+/* With an instruction of another matter behind each multiply. */
+#define DMT_AMONG_3X8(op, low, high, l, i0, i1, i2, i3, i4, i5)                                    \
+  op ".s16 q4, " low ", d0[" l "]\n" i0 op ".s16 q5, " high ", d0[" l "]\n" i1 op ".s16 q6, " low  \
+     ", d1[" l "]\n" i2 op ".s16 q7, " high ", d1[" l "]\n" i3 op ".s16 q8, " low ", d2[" l        \
+     "]\n" i4 op ".s16 q9, " high ", d2[" l "]\n" i5
+
+#define DMT_LOAD_X_3X8                                                                             \
   "vld1.16 {d0}, [%[x0]]!\n"                                                                       \
   "vld1.16 {d1}, [%[x1]]!\n"                                                                       \
-  "vld1.16 {d2}, [%[x2]]!\n"                                                                       \
-  "vld1.16 {d4-d7}, [%[w]]!\n" DMT_INPUT_3X8(first, "d4", "d5", "0")                               \
-      DMT_INPUT_3X8("vmlal", "d6", "d7", "1") "vld1.16 {d4-d7}, [%[w]]!\n" DMT_INPUT_3X8(          \
-          "vmlal", "d4", "d5", "2") DMT_INPUT_3X8("vmlal", "d6", "d7", "3")
+  "vld1.16 {d2}, [%[x2]]!\n"
 
-/* Adds a stretch to the totals of 3 pixels; returns where its weights end. */
-DMT_INLINE const int16_t *dmt_add_3x8(dmt_totals *t, const dmt_stretch *s, const int16_t *w) {
-  const int16_t *const *at = s->at;
+#define DMT_LOAD_W_3X8 "vld1.16 {d4-d7}, [%[w]]!\n"
+
+/* Four inputs; the first begins the sums (vmull) or goes on (vmlal). */
+#define DMT_FOUR_3X8(first)                                                                        \
+  DMT_LOAD_X_3X8 DMT_LOAD_W_3X8 DMT_INPUT_3X8(first, "d4", "d5", "0")                              \
+      DMT_INPUT_3X8("vmlal", "d6", "d7", "1")                                                      \
+          DMT_LOAD_W_3X8 DMT_INPUT_3X8("vmlal", "d4", "d5", "2")                                   \
+              DMT_INPUT_3X8("vmlal", "d6", "d7", "3")
+
+/* The next tap's inputs. */
+#define DMT_AIM_3X8                                                                                \
+  "ldr" DMT_WIDE " %[x0], [%[at]], #4\n"                                                           \
+  "ldr" DMT_WIDE " %[x1], [%[at]], #4\n"                                                           \
+  "ldr" DMT_WIDE " %[x2], [%[at]], #4\n"                                                           \
+  "ldr" DMT_WIDE " %[n], [%[tile], #8]\n"
+
+/* From label 2 on the blocks of a tap, from 3 on its rest; 1 begins another tap. */
+#define DMT_TAPS_3X8                                                                               \
+  ".p2align 2\n"                                                                                   \
+  "1:\n" DMT_AIM_3X8 "2:\n" DMT_FOUR_3X8("vmull") DMT_FOUR_3X8("vmlal") DMT_FOUR_3X8("vmlal")      \
+      DMT_FOUR_3X8("vmlal") DMT_FLUSH_S16                                                          \
+      "subs %[n], %[n], #1\n"                                                                      \
+      "bne 2b\n"                                                                                   \
+      "3:\n"                                                                                       \
+      "ldr %[n], [%[tile], #12]\n"                                                                 \
+      "cmp %[n], #0\n"                                                                             \
+      "beq 7f\n" DMT_CLEAR_S16 "subs %[n], %[n], #4\n"                                             \
+      "blo 5f\n"                                                                                   \
+      ".p2align 2\n"                                                                               \
+      "4:\n" DMT_FOUR_3X8("vmlal") "subs %[n], %[n], #4\n"                                         \
+                                   "bhs 4b\n"                                                      \
+                                   "5:\n"                                                          \
+                                   "adds %[n], %[n], #4\n"                                         \
+                                   "beq 8f\n"                                                      \
+                                   "6:\n" /* one input */                                          \
+                                   "vld1.16 {d0[]}, [%[x0]]!\n"                                    \
+                                   "vld1.16 {d1[]}, [%[x1]]!\n"                                    \
+                                   "vld1.16 {d2[]}, [%[x2]]!\n"                                    \
+                                   "vld1.16 {d4-d5}, [%[w]]!\n" DMT_INPUT_3X8(                     \
+                                       "vmlal", "d4", "d5", "0") "subs %[n], %[n], #1\n"           \
+                                                                 "bne 6b\n"                        \
+                                                                 "8:\n" DMT_FLUSH_S16 "7:\n"       \
+                                                                 "subs %[taps], %[taps], #1\n"     \
+                                                                 "bne 1b\n"
+
+/* Adds the stretch to totals[24 * b] of `blocks` blocks of outputs. */
+DMT_INLINE void dmt_add_3x8(const dmt_tile *tile, const int16_t *w, int32_t *totals,
+                            uint32_t blocks) {
+  const int16_t *const *at;
   const int16_t *x0, *x1, *x2;
-  uint32_t taps = s->taps, n;
-  __asm__ volatile("1:\n"
-                   "ldr %[x0], [%[at]], #4\n"
-                   "ldr %[x1], [%[at]], #4\n"
-                   "ldr %[x2], [%[at]], #4\n"
-                   "movs %[n], %[blocks]\n"
-                   "beq 3f\n"
-                   ".p2align 2\n" /* so that no instruction straddles a page */
-                   "2:\n"         /* a block of 16 */
-                   DMT_FOUR_3X8("vmull") ".rept 3\n" DMT_FOUR_3X8(
-                       "vmlal") ".endr\n" DMT_FLUSH_S16 "subs %[n], %[n], #1\n"
-                                "bne 2b\n"
-                                "3:\n"
-                                "cmp %[rest], #0\n"
-                                "beq 7f\n" DMT_CLEAR_S16 "subs %[n], %[rest], #4\n"
-                                "blo 5f\n"
-                                ".p2align 2\n"
-                                "4:\n" /* four inputs */
-                   DMT_FOUR_3X8("vmlal") "subs %[n], %[n], #4\n"
-                                         "bhs 4b\n"
-                                         "5:\n"
-                                         "adds %[n], %[n], #4\n"
-                                         "beq 8f\n"
-                                         "6:\n" /* one input */
-                                         "vld1.16 {d0[]}, [%[x0]]!\n"
-                                         "vld1.16 {d1[]}, [%[x1]]!\n"
-                                         "vld1.16 {d2[]}, [%[x2]]!\n"
-                                         "vld1.16 {d4-d5}, [%[w]]!\n" DMT_INPUT_3X8(
-                                             "vmlal", "d4", "d5", "0") "subs %[n], %[n], #1\n"
-                                                                       "bne 6b\n"
-                                                                       "8:\n" DMT_FLUSH_S16 "7:\n"
-                                                                       "subs %[taps], %[taps], #1\n"
-                                                                       "bne 1b\n"
-                   : DMT_TOTALS_S16(t), [at] "+r"(at), [taps] "+r"(taps), [w] "+r"(w),
-                     [x0] "=&r"(x0), [x1] "=&r"(x1), [x2] "=&r"(x2), [n] "=&r"(n)
-                   : [blocks] "r"(s->blocks), [rest] "r"(s->rest)
-                   : DMT_SCRATCH_S16);
-  return w;
+  uint32_t taps, n;
+  __asm__ volatile(
+      "0:\n"
+      "vldmia %[totals], {d20-d31}\n"
+      "ldr %[at], [%[tile]]\n"
+      "ldr %[n], [%[tile], #8]\n"
+      "ldr %[taps], [%[tile], #4]\n"
+      "cmp %[n], #0\n"
+      "beq 9f\n" /* then it is one tap */
+      DMT_TAPS_3X8 "vstmia %[totals]!, {d20-d31}\n"
+      "subs %[blocks], %[blocks], #1\n"
+      "bne 0b\n"
+      "b 10f\n"
+      "9:\n"
+      "ldr %[x0], [%[at]]\n"
+      "ldr %[x1], [%[at], #4]\n"
+      "ldr %[x2], [%[at], #8]\n"
+      "b 3b\n"
+      "10:\n"
+      : [w] "+r"(w), [totals] "+r"(totals), [blocks] "+r"(blocks), [at] "=&r"(at), [x0] "=&r"(x0),
+        [x1] "=&r"(x1), [x2] "=&r"(x2), [taps] "=&r"(taps), [n] "=&r"(n)
+      : [tile] "r"(tile)
+      : DMT_ALL_Q);
 }
+
+/* Totals become outputs, [o] bytes behind the first channel's, by d3 and [t] alone. */
+#define DMT_END_3X8                                                                                \
+  "ldr" DMT_WIDE " %[t], [%[tile], #20]\n"                                                         \
+  "add" DMT_WIDE " %[t], %[t], %[o], lsl #1\n"                                                     \
+  "vld1.32 {d3}, [%[t]]!\n"                                                                        \
+  "vqrdmulh.s32 d20, d20, d3\n"                                                                    \
+  "vqrdmulh.s32 d24, d24, d3\n"                                                                    \
+  "vqrdmulh.s32 d28, d28, d3\n"                                                                    \
+  "vld1.32 {d3}, [%[t]]!\n"                                                                        \
+  "vqrdmulh.s32 d21, d21, d3\n"                                                                    \
+  "vqrdmulh.s32 d25, d25, d3\n"                                                                    \
+  "vqrdmulh.s32 d29, d29, d3\n"                                                                    \
+  "vld1.32 {d3}, [%[t]]!\n"                                                                        \
+  "vqrdmulh.s32 d22, d22, d3\n"                                                                    \
+  "vqrdmulh.s32 d26, d26, d3\n"                                                                    \
+  "vqrdmulh.s32 d30, d30, d3\n"                                                                    \
+  "vld1.32 {d3}, [%[t]]!\n"                                                                        \
+  "vqrdmulh.s32 d23, d23, d3\n"                                                                    \
+  "vqrdmulh.s32 d27, d27, d3\n"                                                                    \
+  "vqrdmulh.s32 d31, d31, d3\n"                                                                    \
+  "ldr" DMT_WIDE " %[t], [%[tile], #24]\n"                                                         \
+  "add" DMT_WIDE " %[t], %[t], %[o], lsl #1\n"                                                     \
+  "vld1.32 {d3}, [%[t]]!\n"                                                                        \
+  "vneg.s32 d3, d3\n"                                                                              \
+  "vrshl.s32 d20, d20, d3\n"                                                                       \
+  "vrshl.s32 d24, d24, d3\n"                                                                       \
+  "vrshl.s32 d28, d28, d3\n"                                                                       \
+  "vld1.32 {d3}, [%[t]]!\n"                                                                        \
+  "vneg.s32 d3, d3\n"                                                                              \
+  "vrshl.s32 d21, d21, d3\n"                                                                       \
+  "vrshl.s32 d25, d25, d3\n"                                                                       \
+  "vrshl.s32 d29, d29, d3\n"                                                                       \
+  "vld1.32 {d3}, [%[t]]!\n"                                                                        \
+  "vneg.s32 d3, d3\n"                                                                              \
+  "vrshl.s32 d22, d22, d3\n"                                                                       \
+  "vrshl.s32 d26, d26, d3\n"                                                                       \
+  "vrshl.s32 d30, d30, d3\n"                                                                       \
+  "vld1.32 {d3}, [%[t]]!\n"                                                                        \
+  "vneg.s32 d3, d3\n"                                                                              \
+  "vrshl.s32 d23, d23, d3\n"                                                                       \
+  "vrshl.s32 d27, d27, d3\n"                                                                       \
+  "vrshl.s32 d31, d31, d3\n"                                                                       \
+  "ldr" DMT_WIDE " %[t], [%[tile], #44]\n"                                                         \
+  "vqmovn.s32 d20, q10\n"                                                                          \
+  "vqmovn.s32 d21, q11\n"                                                                          \
+  "vqmovn.s32 d24, q12\n"                                                                          \
+  "vqmovn.s32 d25, q13\n"                                                                          \
+  "vqmovn.s32 d28, q14\n"                                                                          \
+  "vqmovn.s32 d29, q15\n"                                                                          \
+  "vld1.16 {d3}, [%[t]]!\n"                                                                        \
+  "vmax.s16 d20, d20, d3\n"                                                                        \
+  "vmax.s16 d21, d21, d3\n"                                                                        \
+  "vmax.s16 d24, d24, d3\n"                                                                        \
+  "vmax.s16 d25, d25, d3\n"                                                                        \
+  "vmax.s16 d28, d28, d3\n"                                                                        \
+  "vmax.s16 d29, d29, d3\n"                                                                        \
+  "vld1.16 {d3}, [%[t]]\n"                                                                         \
+  "vmin.s16 d20, d20, d3\n"                                                                        \
+  "vmin.s16 d21, d21, d3\n"                                                                        \
+  "vmin.s16 d24, d24, d3\n"                                                                        \
+  "vmin.s16 d25, d25, d3\n"                                                                        \
+  "vmin.s16 d28, d28, d3\n"                                                                        \
+  "vmin.s16 d29, d29, d3\n"                                                                        \
+  "ldr" DMT_WIDE " %[t], [%[tile], #28]\n"                                                         \
+  "add" DMT_WIDE " %[t], %[t], %[o]\n"                                                             \
+  "vst1.16 {d20-d21}, [%[t]]\n"                                                                    \
+  "ldr" DMT_WIDE " %[t], [%[tile], #32]\n"                                                         \
+  "add" DMT_WIDE " %[t], %[t], %[o]\n"                                                             \
+  "vst1.16 {d24-d25}, [%[t]]\n"                                                                    \
+  "ldr" DMT_WIDE " %[t], [%[tile], #36]\n"                                                         \
+  "add" DMT_WIDE " %[t], %[t], %[o]\n"                                                             \
+  "vst1.16 {d28-d29}, [%[t]]\n"                                                                    \
+  "add" DMT_WIDE " %[o], %[o], #16\n"
+
+/* Totals start from the biases of eight outputs, or from what other parts of the sum left. */
+#define DMT_START_3X8                                                                              \
+  "ldr" DMT_WIDE " %[t], [%[tile], #16]\n"                                                         \
+  "add" DMT_WIDE " %[t], %[t], %[o], lsl #1\n"                                                     \
+  "vld1.32 {d20-d23}, [%[t]]\n"                                                                    \
+  "vmov q12, q10\n"                                                                                \
+  "vmov q13, q11\n"                                                                                \
+  "vmov q14, q10\n"                                                                                \
+  "vmov q15, q11\n"
+#define DMT_GO_ON_3X8                                                                              \
+  "ldr" DMT_WIDE " %[t], [%[tile], #16]\n"                                                         \
+  "add" DMT_WIDE " %[t], %[t], %[o], lsl #1\n"                                                     \
+  "add" DMT_WIDE " %[t], %[t], %[o], lsl #2\n"                                                     \
+  "vldmia %[t], {d20-d31}\n"
+
+/* The first block of 16, in its gaps the end of the tile before and the start of this one. */
+#define DMT_BLOCK_AND_END_3X8(start)                                                               \
+  DMT_LOAD_X_3X8                                                                                   \
+  DMT_LOAD_W_3X8                                                                                   \
+  DMT_AMONG_3X8("vmull", "d4", "d5", "0", "ldr" DMT_WIDE " %[t], [%[tile], #20]\n",                \
+                "add" DMT_WIDE " %[t], %[t], %[o], lsl #1\n", "vld1.32 {d3}, [%[t]]!\n",           \
+                "vqrdmulh.s32 d20, d20, d3\n", "vqrdmulh.s32 d24, d24, d3\n",                      \
+                "vqrdmulh.s32 d28, d28, d3\n")                                                     \
+  DMT_AMONG_3X8("vmlal", "d6", "d7", "1", "vld1.32 {d3}, [%[t]]!\n",                               \
+                "vqrdmulh.s32 d21, d21, d3\n", "vqrdmulh.s32 d25, d25, d3\n",                      \
+                "vqrdmulh.s32 d29, d29, d3\n", "vld1.32 {d3}, [%[t]]!\n",                          \
+                "vqrdmulh.s32 d22, d22, d3\n")                                                     \
+  DMT_LOAD_W_3X8                                                                                   \
+  DMT_AMONG_3X8("vmlal", "d4", "d5", "2", "vqrdmulh.s32 d26, d26, d3\n",                           \
+                "vqrdmulh.s32 d30, d30, d3\n", "vld1.32 {d3}, [%[t]]!\n",                          \
+                "vqrdmulh.s32 d23, d23, d3\n", "vqrdmulh.s32 d27, d27, d3\n",                      \
+                "vqrdmulh.s32 d31, d31, d3\n")                                                     \
+  DMT_AMONG_3X8("vmlal", "d6", "d7", "3", "ldr" DMT_WIDE " %[t], [%[tile], #24]\n",                \
+                "add" DMT_WIDE " %[t], %[t], %[o], lsl #1\n", "vld1.32 {d3}, [%[t]]!\n",           \
+                "vneg.s32 d3, d3\n", "vrshl.s32 d20, d20, d3\n", "vrshl.s32 d24, d24, d3\n")       \
+  DMT_LOAD_X_3X8                                                                                   \
+  DMT_LOAD_W_3X8                                                                                   \
+  DMT_AMONG_3X8("vmlal", "d4", "d5", "0", "vrshl.s32 d28, d28, d3\n", "vld1.32 {d3}, [%[t]]!\n",   \
+                "vneg.s32 d3, d3\n", "vrshl.s32 d21, d21, d3\n", "vrshl.s32 d25, d25, d3\n",       \
+                "vrshl.s32 d29, d29, d3\n")                                                        \
+  DMT_AMONG_3X8("vmlal", "d6", "d7", "1", "vld1.32 {d3}, [%[t]]!\n", "vneg.s32 d3, d3\n",          \
+                "vrshl.s32 d22, d22, d3\n", "vrshl.s32 d26, d26, d3\n",                            \
+                "vrshl.s32 d30, d30, d3\n", "vld1.32 {d3}, [%[t]]!\n")                             \
+  DMT_LOAD_W_3X8                                                                                   \
+  DMT_AMONG_3X8("vmlal", "d4", "d5", "2", "vneg.s32 d3, d3\n", "vrshl.s32 d23, d23, d3\n",         \
+                "vrshl.s32 d27, d27, d3\n", "vrshl.s32 d31, d31, d3\n",                            \
+                "ldr" DMT_WIDE " %[t], [%[tile], #44]\n", "vqmovn.s32 d20, q10\n")                 \
+  DMT_AMONG_3X8("vmlal", "d6", "d7", "3", "vqmovn.s32 d21, q11\n", "vqmovn.s32 d24, q12\n",        \
+                "vqmovn.s32 d25, q13\n", "vqmovn.s32 d28, q14\n", "vqmovn.s32 d29, q15\n",         \
+                "vld1.16 {d3}, [%[t]]!\n")                                                         \
+  DMT_LOAD_X_3X8                                                                                   \
+  DMT_LOAD_W_3X8                                                                                   \
+  DMT_AMONG_3X8("vmlal", "d4", "d5", "0", "vmax.s16 d20, d20, d3\n", "vmax.s16 d21, d21, d3\n",    \
+                "vmax.s16 d24, d24, d3\n", "vmax.s16 d25, d25, d3\n", "vmax.s16 d28, d28, d3\n",   \
+                "vmax.s16 d29, d29, d3\n")                                                         \
+  DMT_AMONG_3X8("vmlal", "d6", "d7", "1", "vld1.16 {d3}, [%[t]]\n", "vmin.s16 d20, d20, d3\n",     \
+                "vmin.s16 d21, d21, d3\n", "vmin.s16 d24, d24, d3\n", "vmin.s16 d25, d25, d3\n",   \
+                "vmin.s16 d28, d28, d3\n")                                                         \
+  DMT_LOAD_W_3X8                                                                                   \
+  DMT_AMONG_3X8("vmlal", "d4", "d5", "2", "vmin.s16 d29, d29, d3\n",                               \
+                "ldr" DMT_WIDE " %[t], [%[tile], #28]\n", "add" DMT_WIDE " %[t], %[t], %[o]\n",    \
+                "vst1.16 {d20-d21}, [%[t]]\n", "ldr" DMT_WIDE " %[t], [%[tile], #32]\n",           \
+                "add" DMT_WIDE " %[t], %[t], %[o]\n")                                              \
+  DMT_AMONG_3X8("vmlal", "d6", "d7", "3", "vst1.16 {d24-d25}, [%[t]]\n",                           \
+                "ldr" DMT_WIDE " %[t], [%[tile], #36]\n", "add" DMT_WIDE " %[t], %[t], %[o]\n",    \
+                "vst1.16 {d28-d29}, [%[t]]\n", "add" DMT_WIDE " %[o], %[o], #16\n", start)         \
+  DMT_LOAD_X_3X8                                                                                   \
+  DMT_LOAD_W_3X8                                                                                   \
+  DMT_INPUT_3X8("vmlal", "d4", "d5", "0")                                                          \
+  DMT_INPUT_3X8("vmlal", "d6", "d7", "1")                                                          \
+  DMT_LOAD_W_3X8                                                                                   \
+  DMT_INPUT_3X8("vmlal", "d4", "d5", "2")                                                          \
+  DMT_INPUT_3X8("vmlal", "d6", "d7", "3")
+
+/* The outputs of three pixels, where a tap has a whole block and the ending is plain. */
+#define DMT_CONV_3X8(name, start)                                                                  \
+  static void name(const dmt_tile *tile, const int16_t *w) {                                       \
+    const int16_t *const *at;                                                                      \
+    const int16_t *x0, *x1, *x2;                                                                   \
+    uint32_t taps, n, t, o = 0;                                                                    \
+    __asm__ volatile("ldr %[at], [%[tile]]\n"                                                      \
+                     "ldr %[taps], [%[tile], #4]\n" start "b 1f\n"                                 \
+                     ".p2align 2\n"                                                                \
+                     "0:\n"                                                                        \
+                     "ldr" DMT_WIDE " %[at], [%[tile]]\n"                                          \
+                     "ldr" DMT_WIDE                                                                \
+                     " %[taps], [%[tile], #4]\n" DMT_AIM_3X8 DMT_BLOCK_AND_END_3X8(start)          \
+                         DMT_FLUSH_S16 "subs %[n], %[n], #1\n"                                     \
+                                       "beq 3f\n"                                                  \
+                                       "b 2f\n" DMT_TAPS_3X8 "ldr %[n], [%[tile], #40]\n"          \
+                                       "cmp %[o], %[n]\n"                                          \
+                                       "bne 0b\n" DMT_END_3X8                                      \
+                     : [w] "+r"(w), [o] "+r"(o), [at] "=&r"(at), [x0] "=&r"(x0), [x1] "=&r"(x1),   \
+                       [x2] "=&r"(x2), [taps] "=&r"(taps), [n] "=&r"(n), [t] "=&r"(t)              \
+                     : [tile] "r"(tile)                                                            \
+                     : DMT_ALL_Q);                                                                 \
+  }
+
+DMT_CONV_3X8(dmt_conv_3x8, DMT_START_3X8)
+DMT_CONV_3X8(dmt_conv_last_3x8, DMT_GO_ON_3X8)
 
 /* Lane l of d0 by the weights of three blocks. */
 #define DMT_INPUT_1X24(op, l)                                                                      \
@@ -116,42 +336,49 @@ DMT_INLINE const int16_t *dmt_add_3x8(dmt_totals *t, const dmt_stretch *s, const
   "vld1.16 {d0}, [%[x]]!\n" DMT_INPUT_1X24(first, "0") DMT_INPUT_1X24("vmlal", "1")                \
       DMT_INPUT_1X24("vmlal", "2") DMT_INPUT_1X24("vmlal", "3")
 
-/* Adds a stretch to the totals of the first pixel, for three blocks of outputs. */
-DMT_INLINE void dmt_add_1x24(dmt_totals *t, const dmt_stretch *s, const int16_t *w0,
-                             const int16_t *w1, const int16_t *w2) {
-  const int16_t *const *at = s->at;
+/* Adds a stretch of the first pixel to the totals of three blocks of outputs. */
+DMT_INLINE void dmt_add_1x24(const dmt_tile *tile, const int16_t *w0, const int16_t *w1,
+                             const int16_t *w2, int32_t *totals) {
+  const int16_t *const *at;
   const int16_t *x;
-  uint32_t taps = s->taps, n;
-  __asm__ volatile("1:\n"
-                   "ldr %[x], [%[at]], #12\n"
-                   "movs %[n], %[blocks]\n"
-                   "beq 3f\n"
-                   ".p2align 2\n" /* so that no instruction straddles a page */
-                   "2:\n"         /* a block of 16 */
-                   DMT_FOUR_1X24("vmull") ".rept 3\n" DMT_FOUR_1X24(
-                       "vmlal") ".endr\n" DMT_FLUSH_S16 "subs %[n], %[n], #1\n"
-                                "bne 2b\n"
-                                "3:\n"
-                                "movs %[n], %[rest]\n"
-                                "beq 5f\n" DMT_CLEAR_S16 "4:\n" /* one input */
-                                "vld1.16 {d0[]}, [%[x]]!\n" DMT_INPUT_1X24(
-                                    "vmlal", "0") "subs %[n], %[n], #1\n"
-                                                  "bne 4b\n" DMT_FLUSH_S16 "5:\n"
-                                                  "subs %[taps], %[taps], #1\n"
-                                                  "bne 1b\n"
-                   : DMT_TOTALS_S16(t), [at] "+r"(at), [taps] "+r"(taps), [w0] "+r"(w0),
-                     [w1] "+r"(w1), [w2] "+r"(w2), [x] "=&r"(x), [n] "=&r"(n)
-                   : [blocks] "r"(s->blocks), [rest] "r"(s->rest)
-                   : DMT_SCRATCH_S16);
+  uint32_t taps, n;
+  __asm__ volatile(
+      "ldr %[at], [%[tile]]\n"
+      "ldr %[taps], [%[tile], #4]\n"
+      "vldmia %[totals], {d20-d31}\n"
+      "1:\n"
+      "ldr %[x], [%[at]], #12\n"
+      "ldr %[n], [%[tile], #8]\n"
+      "cmp %[n], #0\n"
+      "beq 3f\n"
+      ".p2align 2\n"
+      "2:\n" /* a block of 16 */
+      DMT_FOUR_1X24("vmull") DMT_FOUR_1X24("vmlal") DMT_FOUR_1X24("vmlal") DMT_FOUR_1X24("vmlal")
+          DMT_FLUSH_S16
+      "subs %[n], %[n], #1\n"
+      "bne 2b\n"
+      "3:\n"
+      "ldr %[n], [%[tile], #12]\n"
+      "cmp %[n], #0\n"
+      "beq 5f\n" DMT_CLEAR_S16 "4:\n" /* one input */
+      "vld1.16 {d0[]}, [%[x]]!\n" DMT_INPUT_1X24("vmlal", "0") "subs %[n], %[n], #1\n"
+                                                               "bne 4b\n" DMT_FLUSH_S16 "5:\n"
+                                                               "subs %[taps], %[taps], #1\n"
+                                                               "bne 1b\n"
+                                                               "vstmia %[totals], {d20-d31}\n"
+      : [at] "=&r"(at), [taps] "=&r"(taps), [w0] "+r"(w0), [w1] "+r"(w1), [w2] "+r"(w2),
+        [x] "=&r"(x), [n] "=&r"(n)
+      : [tile] "r"(tile), [totals] "r"(totals)
+      : DMT_ALL_Q);
 }
 
 /* From totals to outputs: what a tile needs of the call. */
 typedef struct dmt_ending {
   const dmt_conv *conv;
   const dmt_call *call;
-  uint32_t words; /* of an array of channels */
-  uint32_t plain; /* no slopes, no shift to the left: nearly always */
-  int16x8_t low, high;
+  uint32_t words;   /* of an array of channels */
+  uint32_t plain;   /* no slopes, no shift to the left: nearly always */
+  int16_t range[8]; /* low and high, four times */
 } dmt_ending;
 
 static inline dmt_ending dmt_ending_of(const dmt_conv *c, const dmt_call *call) {
@@ -159,45 +386,16 @@ static inline dmt_ending dmt_ending_of(const dmt_conv *c, const dmt_call *call) 
   for (uint32_t i = 0; i < c->out.c; i++) {
     left |= (uint32_t)c->channels[2 * words + i];
   }
-  dmt_ending e = {c,
-                  call,
-                  words,
-                  left == 0,
-                  vdupq_n_s16((int16_t)dmt_signed(call, 56)),
-                  vdupq_n_s16((int16_t)dmt_signed(call, 60))};
+  dmt_ending e = {c, call, words, left == 0, {0}};
+  vst1_s16(e.range, vdup_n_s16((int16_t)dmt_signed(call, 56)));
+  vst1_s16(e.range + 4, vdup_n_s16((int16_t)dmt_signed(call, 60)));
   return e;
 }
 
 /* n <= 8 outputs of any kind, channels from `first` on. */
 static __attribute__((noinline)) void dmt_end_any(const dmt_ending *e, uint32_t first, uint32_t n,
-                                                  int32x4_t low, int32x4_t high, void *y) {
-  dmt_i8 acc = {{low, high}};
-  dmt_finish(e->conv, e->call, DMT_S16, first, n, acc, y);
-}
-
-/* What a plain ending of eight outputs needs. */
-typedef struct {
-  int32x4_t m0, m1, r0, r1;
-  int16x8_t low, high;
-} dmt_factors;
-
-DMT_INLINE dmt_factors dmt_factors_of(const dmt_ending *e, uint32_t first) {
-  const int32_t *m = e->conv->channels + e->words + first, *r = m + 2 * (size_t)e->words;
-  dmt_factors f = {
-      vld1q_s32(m), vld1q_s32(m + 4), vnegq_s32(vld1q_s32(r)), vnegq_s32(vld1q_s32(r + 4)),
-      e->low,       e->high};
-  return f;
-}
-
-DMT_INLINE int16x8_t dmt_end_plain(int32x4_t a, int32x4_t b, const dmt_factors *f) {
-  int16x8_t y;
-  a = vrshlq_s32(vqrdmulhq_s32(a, f->m0), f->r0);
-  b = vrshlq_s32(vqrdmulhq_s32(b, f->m1), f->r1);
-  __asm__("vqmovn.s32 %e[y], %q[a]\n" /* GCC would join the halves by moves */
-          "vqmovn.s32 %f[y], %q[b]"
-          : [y] "=&w"(y)
-          : [a] "w"(a), [b] "w"(b));
-  return vminq_s16(vmaxq_s16(y, f->low), f->high);
+                                                  const int32_t *totals, void *y) {
+  dmt_finish(e->conv, e->call, DMT_S16, first, n, dmt_i8_load(totals), y);
 }
 
 #endif
