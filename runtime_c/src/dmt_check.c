@@ -284,7 +284,7 @@ static int apart(const uint8_t *tensor, uint32_t at, uint32_t size) {
     end += (dmt_u32(tensor + DMT_TENSOR_DIM + 4 * i) - 1) *
            dmt_u32(tensor + DMT_TENSOR_STRIDE + 4 * i);
   }
-  return (end <= at || first >= at + size) && (count < at || count >= at + size);
+  return (end <= at || first >= at + size) && (count == 0 || count < at || count >= at + size);
 }
 
 static dmt_status check_operator(const dmt_model *model, const uint8_t *record) {
