@@ -51,37 +51,61 @@ static sum_job sum_read(const dmt_call *call) {
   return job;
 }
 
-/* (z - x) << left of eight values, in two registers. */
-SUM_INLINE void sum_widen(int32x4_t *wide, int8x8_t x, int8x8_t factor, int16x8_t zero) {
-  int16x8_t d = vaddq_s16(vmull_s8(x, factor), zero);
-  wide[0] = vshll_n_s16(vget_low_s16(d), 16);
-  wide[1] = vshll_n_s16(vget_high_s16(d), 16);
+/* The three stages of eight values: widened, scaled and added, narrowed. Each works on other values
+ * than the next one, for none could wait for the one before. */
+typedef struct {
+  int32x4_t a[2], b[2];
+} sum_wide;
+
+typedef struct {
+  int32x4_t right;
+  int32x2_t multiplier;
+  int16x8_t zero_a, zero_b, zero;
+  int8x8_t factor, low, high;
+} sum_constants;
+
+SUM_INLINE sum_wide sum_widen(const sum_constants *k, const int8_t *a, const int8_t *b) {
+  int16x8_t x = vaddq_s16(vmull_s8(vld1_s8(a), k->factor), k->zero_a);
+  int16x8_t y = vaddq_s16(vmull_s8(vld1_s8(b), k->factor), k->zero_b);
+  sum_wide wide = {{vshll_n_s16(vget_low_s16(x), 16), vshll_n_s16(vget_high_s16(x), 16)},
+                   {vshll_n_s16(vget_low_s16(y), 16), vshll_n_s16(vget_high_s16(y), 16)}};
+  return wide;
+}
+
+SUM_INLINE int32x4x2_t sum_scale(const sum_constants *k, sum_wide wide) {
+  int32x4x2_t sum;
+  for (uint32_t h = 0; h < 2; h++) {
+    sum.val[h] = vaddq_s32(vqrdmulhq_lane_s32(wide.a[h], k->multiplier, 0),
+                           vqrdmulhq_lane_s32(wide.b[h], k->multiplier, 1));
+  }
+  return sum;
+}
+
+SUM_INLINE int8x8_t sum_narrow(const sum_constants *k, int32x4x2_t sum) {
+  int16x4_t low = vqmovn_s32(vrshlq_s32(sum.val[0], k->right));
+  int16x4_t high = vqmovn_s32(vrshlq_s32(sum.val[1], k->right));
+  int8x8_t y = vqmovn_s16(vqaddq_s16(vcombine_s16(low, high), k->zero));
+  return vmin_s8(vmax_s8(y, k->low), k->high);
 }
 
 static void sum_s8(const void *context, uint32_t n, uint8_t *to, uint8_t *const *from) {
   const sum_job *job = context;
   const int8_t *a = (const int8_t *)from[0], *b = (const int8_t *)from[1];
-  const int32x2_t multiplier = vld1_s32(job->multipliers);
-  const int16x8_t zero_a = vdupq_n_s16(job->zeros[0]), zero_b = vdupq_n_s16(job->zeros[1]);
-  const int8x8_t factor = vdup_n_s8((int8_t)job->factor);
-  const int32x4_t right = vdupq_n_s32(-job->right);
-  const int16x8_t zero = vdupq_n_s16(job->zero);
-  const int8x16_t low = vdupq_n_s8((int8_t)job->low), high = vdupq_n_s8((int8_t)job->high);
-  for (uint32_t i = 0; i < n; i += 16) {
-    int32x4_t x[4], y[4];
-    int8x16_t p = vld1q_s8(a + i), q = vld1q_s8(b + i);
-    sum_widen(x, vget_low_s8(p), factor, zero_a);
-    sum_widen(x + 2, vget_high_s8(p), factor, zero_a);
-    sum_widen(y, vget_low_s8(q), factor, zero_b);
-    sum_widen(y + 2, vget_high_s8(q), factor, zero_b);
-    SUM_EACH x[k] = vqrdmulhq_lane_s32(x[k], multiplier, 0);
-    SUM_EACH y[k] = vqrdmulhq_lane_s32(y[k], multiplier, 1);
-    SUM_EACH x[k] = vrshlq_s32(vaddq_s32(x[k], y[k]), right);
-    int16x8_t c = vcombine_s16(vqmovn_s32(x[0]), vqmovn_s32(x[1]));
-    int16x8_t d = vcombine_s16(vqmovn_s32(x[2]), vqmovn_s32(x[3]));
-    p = vcombine_s8(vqmovn_s16(vqaddq_s16(c, zero)), vqmovn_s16(vqaddq_s16(d, zero)));
-    vst1q_s8((int8_t *)to + i, vminq_s8(vmaxq_s8(p, low), high));
+  int8_t *y = (int8_t *)to;
+  const sum_constants k = {vdupq_n_s32(-job->right),    vld1_s32(job->multipliers),
+                           vdupq_n_s16(job->zeros[0]),  vdupq_n_s16(job->zeros[1]),
+                           vdupq_n_s16(job->zero),      vdup_n_s8((int8_t)job->factor),
+                           vdup_n_s8((int8_t)job->low), vdup_n_s8((int8_t)job->high)};
+  int32x4x2_t sum = sum_scale(&k, sum_widen(&k, a, b));
+  sum_wide wide = sum_widen(&k, a + 8, b + 8);
+  for (uint32_t i = 16; i < n; i += 8) {
+    int8x8_t done = sum_narrow(&k, sum);
+    sum = sum_scale(&k, wide);
+    wide = sum_widen(&k, a + i, b + i);
+    vst1_s8(y + i - 16, done);
   }
+  vst1_s8(y + n - 16, sum_narrow(&k, sum));
+  vst1_s8(y + n - 8, sum_narrow(&k, sum_scale(&k, wide)));
 }
 
 static void sum_s16(const void *context, uint32_t n, uint8_t *to, uint8_t *const *from) {
