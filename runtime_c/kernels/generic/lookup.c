@@ -1,24 +1,20 @@
 /* A function of one variable from a table. */
-#include "dmt_loop.h"
-
-static dmt_status lookup_check(const dmt_call *call) {
-  if (!dmt_has(call, 1, 1, call->dtype, 12) || !dmt_same_shape(&call->in[0], &call->out)) {
-    return DMT_E_OPERATOR;
-  }
-  uint32_t size = dmt_word(call, 4), bits = dmt_word(call, 8);
-  int s8 = call->dtype == DMT_S8;
-  if (bits < (s8 ? 8u : 7u) || bits > (s8 ? 8u : 12u) ||
-      size != (s8 ? 256u : 2 * ((1u << bits) + 1)) ||
-      !dmt_holds(call->data, dmt_word(call, 0), size)) {
-    return DMT_E_OPERATOR;
-  }
-  return DMT_OK;
-}
+#include "dmt_lookup.h"
 
 static void lookup_s8(const void *context, uint32_t n, uint8_t *const *at, const size_t *step) {
-  const uint8_t *table = context;
-  for (uint32_t i = 0; i < n; i++) {
-    at[0][i * step[0]] = table[at[1][i * step[1]] ^ 0x80];
+  const uint8_t *middle = (const uint8_t *)context + 128;
+  uint8_t *y = at[0];
+  const int8_t *x = (const int8_t *)at[1];
+  uint32_t i = 0;
+  if (step[0] == 1 && step[1] == 1) { /* no multiplications */
+    for (; i + 8 <= n; i += 8) {
+      for (uint32_t l = 0; l < 8; l++) {
+        y[i + l] = middle[x[i + l]];
+      }
+    }
+  }
+  for (; i < n; i++) {
+    y[i * step[0]] = middle[x[i * step[1]]];
   }
 }
 

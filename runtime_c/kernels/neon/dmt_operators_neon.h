@@ -30,6 +30,9 @@
   X(dmt_op_copy_f32_neon)                                                                          \
   X(dmt_op_copy_s8_neon)                                                                           \
   X(dmt_op_copy_s16_neon)                                                                          \
-  X(dmt_op_unary_f32_neon)
+  X(dmt_op_unary_f32_neon)                                                                         \
+  X(dmt_op_prod_s8_neon)                                                                           \
+  X(dmt_op_prod_s16_neon)                                                                          \
+  X(dmt_op_lookup_s16_neon)
 
 #endif

@@ -1,10 +1,10 @@
 /* Local response normalisation of float32 across channels: the operations of dmt_math.h, sixteen
  * channels at a time, where nothing can become subnormal; the portable form for all else. */
 #include "../generic/dmt_lrn.h"
-#include "dmt_neon.h"
+#include "dmt_math_neon.h"
 
 /* Channels whose squares stand on the stack, and the largest half of a window. */
-enum { LRN_RUN = 64, LRN_HALF = 8, LRN_ROOM = LRN_RUN + 2 * LRN_HALF, LRN_QUADS = 4 };
+enum { LRN_RUN = 64, LRN_HALF = 8, LRN_ROOM = LRN_RUN + 2 * LRN_HALF };
 
 static int lrn_is_between(float value, float low, float high) {
   return value >= low && value <= high;
@@ -22,61 +22,6 @@ static dmt_status lrn_across_check(const dmt_call *call) {
 }
 
 #ifdef DMT_NEON
-
-#define LRN_EACH for (uint32_t q = 0; q < LRN_QUADS; q++)
-
-/* dmt_log of positive normal numbers, from the logarithm's exponent and mantissa on. */
-static inline void lrn_log(float32x4_t *x) {
-  static const float factor[] = {-1.1514610310e-1f, 1.1676998740e-1f,  -1.2420140846e-1f,
-                                 1.4249322787e-1f,  -1.6668057665e-1f, 2.0000714765e-1f,
-                                 -2.4999993993e-1f, 3.3333331174e-1f};
-  float32x4_t e[LRN_QUADS], f[LRN_QUADS], p[LRN_QUADS];
-  LRN_EACH {
-    uint32x4_t bits = vreinterpretq_u32_f32(x[q]);
-    int32x4_t power = vsubq_s32(vreinterpretq_s32_u32(vshrq_n_u32(bits, 23)), vdupq_n_s32(126));
-    bits = vorrq_u32(vandq_u32(bits, vdupq_n_u32(0x007FFFFF)), vdupq_n_u32(0x3F000000));
-    uint32x4_t below = dmt_greater_f32(vdupq_n_f32(0.707106781f), vreinterpretq_f32_u32(bits));
-    f[q] = vreinterpretq_f32_u32(vandq_u32(bits, below)); /* f + f, or f alone */
-    f[q] = vaddq_f32(vreinterpretq_f32_u32(bits), f[q]);
-    f[q] = vsubq_f32(f[q], vdupq_n_f32(1.0f));
-    e[q] = vcvtq_f32_s32(vaddq_s32(power, vreinterpretq_s32_u32(below)));
-    p[q] = vdupq_n_f32(7.0376836292e-2f);
-  }
-  for (uint32_t i = 0; i < sizeof factor / sizeof *factor; i++) {
-    float32x4_t c = vdupq_n_f32(factor[i]);
-    LRN_EACH p[q] = vmlaq_f32(c, p[q], f[q]);
-  }
-  LRN_EACH {
-    float32x4_t z = vmulq_f32(f[q], f[q]), y = vmulq_f32(vmulq_f32(f[q], z), p[q]);
-    y = vmlaq_f32(y, e[q], vdupq_n_f32(-2.12194440e-4f));
-    y = vmlsq_f32(y, vdupq_n_f32(0.5f), z);
-    x[q] = vmlaq_f32(vaddq_f32(f[q], y), e[q], vdupq_n_f32(0.693359375f));
-  }
-}
-
-/* dmt_exp inside its range. */
-static inline void lrn_exp(float32x4_t *x) {
-  static const float factor[] = {1.0f / 120.0f, 1.0f / 24.0f, 1.0f / 6.0f, 0.5f, 1.0f, 1.0f};
-  float32x4_t p[LRN_QUADS];
-  int32x4_t n[LRN_QUADS];
-  LRN_EACH {
-    float32x4_t t = vmlaq_f32(vdupq_n_f32(0.5f), x[q], vdupq_n_f32(1.44269504f));
-    n[q] = vcvtq_s32_f32(t);
-    n[q] = vaddq_s32(n[q], vreinterpretq_s32_u32(dmt_greater_f32(vcvtq_f32_s32(n[q]), t)));
-    float32x4_t whole = vcvtq_f32_s32(n[q]);
-    x[q] = vmlsq_f32(x[q], whole, vdupq_n_f32(0.693359375f));
-    x[q] = vmlsq_f32(x[q], whole, vdupq_n_f32(-2.12194440e-4f));
-    p[q] = vdupq_n_f32(1.0f / 720.0f);
-  }
-  for (uint32_t i = 0; i < sizeof factor / sizeof *factor; i++) {
-    float32x4_t c = vdupq_n_f32(factor[i]);
-    LRN_EACH p[q] = vmlaq_f32(c, x[q], p[q]);
-  }
-  LRN_EACH {
-    int32x4_t power = vshlq_n_s32(vaddq_s32(n[q], vdupq_n_s32(127)), 23);
-    x[q] = vmulq_f32(p[q], vreinterpretq_f32_s32(power));
-  }
-}
 
 /* The squares of LRN_RUN channels from `begin` on and of LRN_HALF around them, zeros outside the
  * tensor. 0 where a value is neither 0 nor 2^-30 to 2^30. */
@@ -105,15 +50,15 @@ static int lrn_squares(const float *x, uint32_t begin, uint32_t channels, float 
 /* Sixteen factors from the sums around room[0], added in the order of the channels. */
 static inline void lrn_factors(const lrn_job *job, const float *room, float32x4_t *sum) {
   const float *at = room - job->half;
-  LRN_EACH sum[q] = vld1q_f32(at + 4 * q);
+  DMT_QUADS_EACH sum[q] = vld1q_f32(at + 4 * q);
   for (int32_t j = 0; j < 2 * job->half; j++) {
     at++;
-    LRN_EACH sum[q] = vaddq_f32(sum[q], vld1q_f32(at + 4 * q));
+    DMT_QUADS_EACH sum[q] = vaddq_f32(sum[q], vld1q_f32(at + 4 * q));
   }
-  LRN_EACH sum[q] = vmlaq_f32(vdupq_n_f32(job->k), vdupq_n_f32(job->scale), sum[q]);
-  lrn_log(sum);
-  LRN_EACH sum[q] = vmulq_f32(vdupq_n_f32(-job->beta), sum[q]);
-  lrn_exp(sum);
+  DMT_QUADS_EACH sum[q] = vmlaq_f32(vdupq_n_f32(job->k), vdupq_n_f32(job->scale), sum[q]);
+  dmt_log_quads(sum);
+  DMT_QUADS_EACH sum[q] = vmulq_f32(vdupq_n_f32(-job->beta), sum[q]);
+  dmt_exp_quads(sum);
 }
 
 /* Any value, as the portable kernel does it. */
@@ -130,7 +75,7 @@ static float lrn_one(const lrn_job *job, const float *x, uint32_t c) {
 /* At most LRN_RUN channels from `begin` on. */
 static void lrn_run_of(const lrn_job *job, const float *x, float *y, uint32_t begin) {
   float room[LRN_ROOM];
-  float32x4_t factor[LRN_QUADS];
+  float32x4_t factor[DMT_QUADS];
   uint32_t channels = job->in.c, end = channels - begin < LRN_RUN ? channels : begin + LRN_RUN;
   if (!lrn_squares(x, begin, channels, room)) {
     for (uint32_t c = begin; c < end; c++) {
@@ -138,9 +83,9 @@ static void lrn_run_of(const lrn_job *job, const float *x, float *y, uint32_t be
     }
     return;
   }
-  for (uint32_t c = begin; c < end; c += 4 * LRN_QUADS) {
+  for (uint32_t c = begin; c < end; c += 4 * DMT_QUADS) {
     lrn_factors(job, room + LRN_HALF + (c - begin), factor);
-    for (uint32_t q = 0, i = c; q < LRN_QUADS && i < end; q++, i += 4) {
+    for (uint32_t q = 0, i = c; q < DMT_QUADS && i < end; q++, i += 4) {
       if (end - i >= 4) {
         vst1q_f32(y + i, vmulq_f32(vld1q_f32(x + i), factor[q]));
         continue;
