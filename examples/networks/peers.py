@@ -2,7 +2,8 @@
 
 By the same model (`predict`), from ncnn of July 2026, commit a4d2ea1d4, built for the Cortex-A17:
 milliseconds by models A and B, and thousands of lines of 64 bytes that its second-level cache
-missed. On a board: milliseconds that ncnn's benchmark/README.md gives for January 2022, on one
+missed. Networks that its benchmark lacks were written in its format, MobileNet V2's INT8 with the
+same layers as in fp32; PReLU runs in fp32 there. On a board: milliseconds that ncnn's benchmark/README.md gives for January 2022, on one
 thread and on four.
 """
 
@@ -37,6 +38,15 @@ MODELLED: dict[tuple[str, str], Modelled] = {
     ("alexnet", "fp32"): Modelled(265.0, 240.0, 3351),
     ("vgg16", "fp32"): Modelled(2076.8, 1977.3, 76131),
     ("vgg16", "int8"): Modelled(1098.5, 1066.0, 25155),
+    ("mobilenet_v2", "int8"): Modelled(66.5, 62.6, 1106),
+    ("mobilefacenet", "fp32"): Modelled(105.1, 100.5, 649),
+    ("mobilefacenet", "int8"): Modelled(73.5, 68.0, 654),
+    ("mtcnn_det1", "fp32"): Modelled(98.6, 103.2, 2288),
+    ("mtcnn_det1", "int8"): Modelled(75.3, 71.5, 1782),
+    ("mtcnn_det2", "fp32"): Modelled(0.62, 0.68, 0),
+    ("mtcnn_det2", "int8"): Modelled(0.52, 0.52, 0),
+    ("mtcnn_det3", "fp32"): Modelled(3.80, 4.37, 52),
+    ("mtcnn_det3", "int8"): Modelled(2.47, 2.67, 24),
 }
 
 BOARD: dict[tuple[str, str], tuple[float, float]] = {

@@ -76,19 +76,19 @@ def speed_table(entries: Iterable[Entry]) -> str:
 
 def _speed_row(entry: Entry) -> tuple[str, ...]:
     timing, peer, board = entry.timing, entry.peer, BOARD.get((entry.name, entry.precision))
-    rate = timing.macs_per_cycle
+    rate, short = timing.macs_per_cycle, timing.macs < 2e7
     times = (peer.a / timing.a, peer.b / timing.b) if peer and timing.a and timing.b else None
     return (
         entry.name,
         entry.precision,
         f"{timing.macs / 1e6:.1f}",
-        _cell("{:.1f}", timing.a),
-        _cell("{:.1f}", timing.b),
+        _cell("{:.2f}" if short else "{:.1f}", timing.a),
+        _cell("{:.2f}" if short else "{:.1f}", timing.b),
         _cell("{:.2f}", rate),
         _cell("{:.0f} %", rate and 100 * rate / BOUND[entry.precision]),
         f"{timing.instructions / timing.macs:.3f}",
-        _cell("{:.1f}", peer.a if peer else None),
-        _cell("{:.1f}", peer.b if peer else None),
+        _cell("{:.2f}" if short else "{:.1f}", peer.a if peer else None),
+        _cell("{:.2f}" if short else "{:.1f}", peer.b if peer else None),
         _cell("{:.2f} / {:.2f}", *(times or (None,))),
         _cell("{:.1f}", board and board[0]),
     )

@@ -272,7 +272,7 @@ def test_the_table_of_modelled_times(
         assert module.main() == 0
         head, _, row = capsys.readouterr().out.splitlines()
         assert head.count("|") == row.count("|")
-        assert row.startswith("| lenet | fp32 | 2.3 | 12.5 | 10.0 | 0.10 | 5 % | 1.000 |")
+        assert row.startswith("| lenet | fp32 | 2.3 | 12.50 | 10.00 | 0.10 | 5 % | 1.000 |")
         assert calls.read_text().splitlines() == ["--json --macs 2293000 --"] * count
 
 
