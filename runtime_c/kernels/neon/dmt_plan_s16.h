@@ -10,9 +10,10 @@
 #include "../generic/dmt_conv.h"
 
 enum {
-  DMT_L1_WEIGHTS = 20480, /* of 32 KiB; the inputs of a tile, twice, want the rest */
+  DMT_L1_WEIGHTS = 18432, /* of 32 KiB; the inputs of a tile, twice, want the rest */
   DMT_TOTALS_BYTES = 16384,
   DMT_PATCHES_BYTES = 8192,
+  DMT_TABLES_BYTES = 32768,
   DMT_MOST_TAPS = 64,
   DMT_MOST_ZEROS = 512 /* inputs of a tap outside */
 };
@@ -98,6 +99,71 @@ static __attribute__((noinline)) dmt_plan dmt_plan_of(const dmt_conv *c) {
 static inline uint32_t dmt_patches_s16(const dmt_conv *c) {
   uint64_t pixels = DMT_PATCHES_BYTES / sizeof(int16_t) / dmt_taps(c) / 3 * 3;
   return pixels < 3 ? 3 : (uint32_t)pixels;
+}
+
+/* Products of an output; in patches there are as many bytes to three pixels. */
+#define DMT_MOST_PATCH (1u << 24)
+
+typedef struct {
+  dmt_conv conv;
+  const dmt_call *call;
+  const struct dmt_ending *ending; /* for run() alone */
+  dmt_plan plan;
+  uint32_t patched; /* inputs are gathered: dmt_patch_s16.h */
+  uint32_t simple;  /* a pixel meets one input, as far from the last as that from the one before */
+  uint32_t tables;  /* bytes: where all tiles of a sweep meet the input, kept for all outputs */
+  uint32_t scratch; /* weights of a part or patches, totals, tables */
+  uint32_t pixel_tasks, block_tasks;
+} dmt_job_s16;
+
+static inline void dmt_job_patched(dmt_job_s16 *job) {
+  const dmt_conv *c = &job->conv;
+  uint32_t sum = (uint32_t)dmt_taps(c), fit = DMT_L1_WEIGHTS / 16 / sum;
+  fit = fit < 1 ? 1 : fit < c->blocks ? fit : c->blocks;
+  dmt_plan plan = {(uint32_t)c->y.kernel, (uint32_t)c->x.kernel, c->ig, fit, 1, 0};
+  plan.pixels = dmt_patches_s16(c);
+  job->plan = plan;
+  job->scratch = plan.pixels * sum * (uint32_t)sizeof(int16_t);
+}
+
+static inline void dmt_job_direct(dmt_job_s16 *job) {
+  const dmt_conv *c = &job->conv;
+  job->plan = dmt_plan_of(c);
+  uint32_t tiles = dmt_ceil(job->plan.pixels, 3);
+  if (job->plan.parts > 1) {
+    job->scratch = tiles * job->plan.blocks * 96 + (uint32_t)dmt_plan_weights(&job->plan);
+  }
+  uint64_t taps = (uint64_t)(uint32_t)c->y.kernel * (uint32_t)c->x.kernel;
+  uint64_t bytes = dmt_times(tiles, 12 * dmt_times(taps, dmt_ceil(c->ig, job->plan.inputs)) + 12);
+  if (!job->simple && job->plan.blocks < c->blocks && bytes <= DMT_TABLES_BYTES) {
+    job->tables = (uint32_t)bytes;
+    job->scratch += job->tables;
+  }
+}
+
+static inline dmt_status dmt_job_open(const dmt_call *call, dmt_job_s16 *job) {
+  dmt_conv *c = &job->conv;
+  dmt_status status = dmt_conv_lanes(call, 0, c);
+  if (status != DMT_OK) {
+    return status;
+  }
+  dmt_conv_flatten(c);
+  if (call->out.zero_point != 0 || dmt_taps(c) > DMT_MOST_PATCH) {
+    return DMT_E_UNSUPPORTED;
+  }
+  int one = c->y.kernel == 1 && c->x.kernel == 1;
+  job->call = call;
+  job->ending = NULL;
+  job->scratch = job->tables = 0;
+  job->patched = c->ig < 16 && !one;
+  job->simple = job->patched || (one && !dmt_axis_padded(&c->y) && !dmt_axis_padded(&c->x));
+  if (job->patched) {
+    dmt_job_patched(job);
+  } else {
+    dmt_job_direct(job);
+  }
+  job->scratch = (job->scratch + DMT_ALIGN - 1) / DMT_ALIGN * DMT_ALIGN;
+  return job->plan.blocks > 0 ? DMT_OK : DMT_E_UNSUPPORTED;
 }
 
 #endif

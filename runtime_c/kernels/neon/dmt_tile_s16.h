@@ -21,7 +21,7 @@ typedef struct {
   uint32_t taps, blocks, rest;
   const int32_t *start; /* biases; or what other parts left: 24 totals for 8 outputs */
   const int32_t *multiplier, *right;
-  int16_t *y[3];
+  uint8_t *y[3];
   uint32_t last;        /* bytes before the last eight outputs of a pixel */
   const int16_t *range; /* low, four times, and high */
 } dmt_tile;
