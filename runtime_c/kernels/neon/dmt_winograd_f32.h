@@ -29,9 +29,9 @@ enum {
 void dmt_winograd_f32_input(const float *from, ptrdiff_t row, ptrdiff_t pixel, uint32_t fours,
                             float *half, float *to, size_t element);
 
-/* from: nine taps, `tap` floats apart, of inputs by eight outputs, in fours. */
-void dmt_winograd_f32_weights(const float *from, size_t tap, uint32_t fours, float *half, float *to,
-                              size_t element);
+/* from: nine taps, `tap` floats apart, of inputs by eight outputs. */
+void dmt_winograd_f32_weights(const float *from, size_t tap, uint32_t inputs, float *half,
+                              float *to, size_t element);
 
 /* What becomes of the sums of some outputs, in fours. */
 typedef struct {

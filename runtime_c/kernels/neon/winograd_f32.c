@@ -9,6 +9,7 @@
 #include "../generic/dmt_conv.h"
 #include "dmt_neon.h"
 #include "dmt_tile_f32.h"
+#include "dmt_touch.h"
 #include "dmt_winograd_f32.h"
 
 #include <math.h>
@@ -18,9 +19,13 @@
 /* Sizes of elements are often powers of two, whose multiples share a few sets of a cache. */
 #define GAP 16u /* floats between elements */
 
-/* Bytes of a task's transformed inputs and weights, together less than the second-level cache. */
-#define INPUTS_BYTES (448u * 1024u)
-#define WEIGHTS_BYTES (288u * 1024u)
+/* Bytes of a task's buffers: what is transformed stays in the second-level cache until it is used.
+ */
+#define INPUTS_BYTES (256u * 1024u) /* or up to MOST_INPUTS for the sake of ENOUGH tiles */
+#define MOST_INPUTS (600u * 1024u)
+#define WEIGHTS_BYTES (160u * 1024u)
+#define ENOUGH 28u
+#define MANY 56u
 
 typedef struct {
   dmt_conv conv;
@@ -41,7 +46,9 @@ typedef struct {
 } work;
 
 static uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
+static uint32_t most_of(uint32_t a, uint32_t b) { return a > b ? a : b; }
 static uint32_t up4(uint32_t n) { return (n + 3) & ~3u; }
+static uint32_t ceil_to(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
 
 /* Cycles by input and output: those of transformations stand beside those of the products. Modelled
  * for a Cortex-A17. */
@@ -52,7 +59,18 @@ static int pays(const dmt_conv *c, uint32_t tiles) {
   return fast < direct;
 }
 
-static uint32_t ceil_to(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
+/* How many tiles, blocks and inputs of them at a time. */
+static void winograd_parts(job *j) {
+  const dmt_conv *c = &j->conv;
+  const uint32_t tile = ALL * (uint32_t)sizeof(float) * c->ig;
+  const uint32_t block = ALL * (uint32_t)sizeof(float) * 8; /* and input, or tile */
+  uint32_t most = most_of(INPUTS_BYTES / tile, least(MOST_INPUTS / tile, ENOUGH));
+  most = most_of(least(most, MANY) / 4 * 4, 4);
+  j->tiles = up4(ceil_to(j->all, ceil_to(up4(j->all), most)));
+  j->inputs = least(c->ig, j->tiles <= 8 ? 16 : j->tiles <= 16 ? 64 : c->ig);
+  j->blocks = WEIGHTS_BYTES / (block * most_of(j->inputs, j->tiles));
+  j->blocks = j->tiles <= 8 ? 1 : most_of(least(j->blocks, c->blocks), 1);
+}
 
 static dmt_status winograd_open(const dmt_call *call, job *j) {
   dmt_status status = dmt_conv_lanes(call, 0, &j->conv);
@@ -72,13 +90,7 @@ static dmt_status winograd_open(const dmt_call *call, job *j) {
   if (!pays(c, j->all)) {
     return DMT_E_UNSUPPORTED;
   }
-  uint32_t most = INPUTS_BYTES / (ALL * (uint32_t)sizeof(float)) / c->ig;
-  most = most < 4 ? 4 : most / 4 * 4;
-  uint32_t parts = ceil_to(up4(j->all), most);
-  j->tiles = up4(ceil_to(j->all, parts));
-  j->inputs = j->tiles > 8 ? c->ig : least(c->ig, 16);
-  j->blocks = WEIGHTS_BYTES / (ALL * 8 * (uint32_t)sizeof(float)) / j->inputs;
-  j->blocks = j->blocks < 1 || j->inputs < c->ig ? 1 : least(j->blocks, c->blocks);
+  winograd_parts(j);
   j->x_element = (size_t)j->tiles * c->ig + GAP;
   j->w_element = (size_t)j->inputs * 8 + GAP;
   j->y_element = (size_t)j->tiles * 8 + GAP;
@@ -132,6 +144,16 @@ static const float *edge_of(const work *k, place at, uint32_t channel, uint32_t 
   return k->edge;
 }
 
+/* The tile's rows, of inputs from pixel (y, x) on, or of outputs. */
+static void touch(const dmt_grid *grid, place at, uint32_t size, size_t channel, size_t channels) {
+  uint32_t rows = least(size, grid->h - (uint32_t)at.y),
+           pixels = least(size, grid->w - (uint32_t)at.x);
+  for (uint32_t y = 0; y < rows; y++) {
+    const uint8_t *row = dmt_at(grid, at.n, (uint32_t)at.y + y, (uint32_t)at.x);
+    dmt_touch(row + channel * sizeof(float), (pixels - 1) * grid->pixel + channels * sizeof(float));
+  }
+}
+
 static void inputs_of(const work *k, uint32_t tile) {
   const dmt_conv *c = &k->job->conv;
   const ptrdiff_t row = (ptrdiff_t)(c->in.row / sizeof(float));
@@ -139,6 +161,9 @@ static void inputs_of(const work *k, uint32_t tile) {
   place at = place_of(k->job, k->first + tile);
   int32_t y = at.y - c->y.pad, x = at.x - c->x.pad;
   int inside = y >= 0 && x >= 0 && y + 6 <= c->y.in && x + 6 <= c->x.in;
+  if (inside) {
+    touch(&c->in, (place){at.n, y, x}, 6, k->group * c->ig, c->ig);
+  }
   float *to = k->x + (size_t)(tile / 4) * 4 * c->ig + tile % 4 * 4;
   for (uint32_t i = 0; i < c->ig; i += DMT_WINOGRAD_SPAN) {
     uint32_t n = least(c->ig - i, DMT_WINOGRAD_SPAN), channel = k->group * c->ig + i;
@@ -160,7 +185,7 @@ static void weights_of(const work *k, uint32_t block, uint32_t input, uint32_t i
                       (k->group * c->blocks + block) * 9 * tap + (size_t)input * 8;
   for (uint32_t i = 0; i < 8 * inputs; i += DMT_WINOGRAD_SPAN) {
     uint32_t n = least(8 * inputs - i, DMT_WINOGRAD_SPAN);
-    dmt_winograd_f32_weights(from + i, tap, n / 4, k->half, to + i, k->job->w_element);
+    dmt_winograd_f32_weights(from + i, tap, n / 8, k->half, to + i, k->job->w_element);
   }
 }
 
@@ -258,6 +283,7 @@ static void winograd_task(void *argument, uint32_t index) {
       k.tiles = least(tiles.end - k.first, j->tiles);
       for (uint32_t t = 0; t < k.tiles; t++) {
         inputs_of(&k, t);
+        touch(&c->out, place_of(j, k.first + t), 4, k.group * c->og, c->og);
       }
       for (uint32_t b = part.begin; b < part.end; b += j->blocks) {
         blocks_of(&k, b, least(part.end - b, j->blocks));

@@ -18,16 +18,6 @@ INLINE void input_6(const float32x4_t *d, float32x4_t *t) {
   t[5] = vmlsq_n_f32(vsubq_f32(d[5], d[3]), e, 4.0f);
 }
 
-INLINE void weights_6(const float32x4_t *g, float32x4_t *t) {
-  float32x4_t a = vaddq_f32(g[0], g[2]), b = vmlaq_n_f32(g[0], g[2], 4.0f);
-  t[0] = g[0];
-  t[1] = vaddq_f32(a, g[1]);
-  t[2] = vsubq_f32(a, g[1]);
-  t[3] = vmlaq_n_f32(b, g[1], 2.0f);
-  t[4] = vmlsq_n_f32(b, g[1], 2.0f);
-  t[5] = g[2];
-}
-
 INLINE void output_4(const float32x4_t *m, float32x4_t *t) {
   float32x4_t a = vmulq_n_f32(vaddq_f32(m[1], m[2]), -1.0f / 6.0f);
   float32x4_t b = vmulq_n_f32(vsubq_f32(m[2], m[1]), 1.0f / 6.0f);
@@ -65,28 +55,53 @@ void dmt_winograd_f32_input(const float *from, ptrdiff_t row, ptrdiff_t pixel, u
   }
 }
 
-static void weights_line(const float *from, size_t step, uint32_t fours, float *to,
+/* Three in, six out, for eights; in assembly, as compilers count addresses one by one. */
+static void weights_line(const float *from, size_t step, uint32_t eights, float *to,
                          size_t to_step) {
-  for (; fours > 0; fours--, from += 4, to += 4) {
-    float32x4_t g[3], t[6];
-    for (uint32_t i = 0; i < 3; i++) {
-      g[i] = vld1q_f32(from + i * step);
-    }
-    weights_6(g, t);
-    for (uint32_t i = 0; i < 6; i++) {
-      vst1q_f32(to + i * to_step, t[i]);
-    }
-  }
+  const size_t back = 4 * (8 - 3 * step), to_back = 4 * (8 - 6 * to_step);
+  __asm__ volatile(
+      "vmov.f32 d0, #4.0\n"
+      "1:\n\t"
+      "vld1.32 {d16-d19}, [%[from]], %[step]\n\t"
+      "vld1.32 {d20-d23}, [%[from]], %[step]\n\t"
+      "vld1.32 {d24-d27}, [%[from]], %[step]\n\t"
+      "vst1.32 {d16-d19}, [%[to]], %[to_step]\n\t"
+      "vadd.f32 q14, q8, q12\n\t"
+      "vadd.f32 q15, q9, q13\n\t"
+      "vmla.f32 q8, q12, d0[0]\n\t"
+      "vmla.f32 q9, q13, d0[0]\n\t"
+      "add %[from], %[from], %[back]\n\t"
+      "vadd.f32 q1, q14, q10\n\t"
+      "vadd.f32 q2, q15, q11\n\t"
+      "subs %[n], %[n], #1\n\t"
+      "vsub.f32 q14, q14, q10\n\t"
+      "vsub.f32 q15, q15, q11\n\t"
+      "vst1.32 {d2-d5}, [%[to]], %[to_step]\n\t"
+      "vadd.f32 q10, q10, q10\n\t"
+      "vadd.f32 q11, q11, q11\n\t"
+      "vst1.32 {d28-d31}, [%[to]], %[to_step]\n\t"
+      "vadd.f32 q1, q8, q10\n\t"
+      "vadd.f32 q2, q9, q11\n\t"
+      "vsub.f32 q8, q8, q10\n\t"
+      "vsub.f32 q9, q9, q11\n\t"
+      "vst1.32 {d2-d5}, [%[to]], %[to_step]\n\t"
+      "vst1.32 {d16-d19}, [%[to]], %[to_step]\n\t"
+      "vst1.32 {d24-d27}, [%[to]], %[to_step]\n\t"
+      "add %[to], %[to], %[to_back]\n\t"
+      "bne 1b\n\t"
+      : [from] "+r"(from), [to] "+r"(to), [n] "+r"(eights)
+      : [step] "r"(4 * step), [to_step] "r"(4 * to_step), [back] "r"(back), [to_back] "r"(to_back)
+      : "q0", "q1", "q2", "q8", "q9", "q10", "q11", "q12", "q13", "q14", "q15", "cc", "memory");
 }
 
-void dmt_winograd_f32_weights(const float *from, size_t tap, uint32_t fours, float *half, float *to,
-                              size_t element) {
-  const size_t side = 4 * (size_t)fours;
+void dmt_winograd_f32_weights(const float *from, size_t tap, uint32_t inputs, float *half,
+                              float *to, size_t element) {
+  const size_t side = 8 * (size_t)inputs;
   for (uint32_t y = 0; y < 3; y++) { /* half: [x][y] */
-    weights_line(from + 3 * y * tap, tap, fours, half + y * side, 3 * side);
+    weights_line(from + 3 * y * tap, tap, inputs, half + y * side, 3 * side);
   }
   for (uint32_t x = 0; x < 6; x++) {
-    weights_line(half + 3 * x * side, side, fours, to + 6 * x * element, element);
+    weights_line(half + 3 * x * side, side, inputs, to + 6 * x * element, element);
   }
 }
 
