@@ -23,7 +23,7 @@
  */
 #define INPUTS_BYTES (256u * 1024u) /* or up to MOST_INPUTS for the sake of ENOUGH tiles */
 #define MOST_INPUTS (600u * 1024u)
-#define WEIGHTS_BYTES (160u * 1024u)
+#define WEIGHTS_BYTES (224u * 1024u)
 #define ENOUGH 28u
 #define MANY 56u
 
