@@ -28,6 +28,17 @@ typedef struct {
 void dmt_tile_f32_4(const dmt_tile_f32 *tile);
 void dmt_tile_f32_2(const dmt_tile_f32 *tile);
 
+/* y[tile][p][o] += sum of x[tile][p][k] * w[tile][k][o], of four pixels and eight outputs each;
+ * tiles are so many floats apart, k is a multiple of four. */
+typedef struct {
+  const float *x, *w;
+  float *y;
+  size_t x_step, w_step, y_step;
+  uint32_t k, count;
+} dmt_sums_f32;
+
+void dmt_tile_f32_sums(const dmt_sums_f32 *sums);
+
 /* One pixel by four blocks of outputs, which stand side by side: the steps do not count. */
 void dmt_tile_f32_row(const dmt_tile_f32 *tile);
 

@@ -41,6 +41,20 @@
   BLOCK(w2, q12, q13, lane)                           \
   OTHER(w3, q14, q15, lane)
 
+/* Four k of four pixels. */
+#define QUAD                                          \
+  "vld1.32 {d0-d3}, [%[x]]!\n\t"                      \
+  "vld1.32 {d8-d11}, [%[w]]!\n\t"                     \
+  "vld1.32 {d4-d7}, [%[x]]!\n\t"                      \
+  "vld1.32 {d12-d15}, [%[w]]!\n\t"                    \
+  "subs %[n], %[n], #1\n\t"                           \
+  FOUR(d0[0], d2[0], d4[0], d6[0], q4, q5)            \
+  "vld1.32 {d8-d11}, [%[w]]!\n\t"                     \
+  FOUR(d0[1], d2[1], d4[1], d6[1], q6, q7)            \
+  "vld1.32 {d12-d15}, [%[w]]!\n\t"                    \
+  FOUR(d1[0], d3[0], d5[0], d7[0], q4, q5)            \
+  FOUR(d1[1], d3[1], d5[1], d7[1], q6, q7)
+
 #define LIMIT(a, b)                                   \
   "vmax.f32 " #a ", " #a ", q0\n\t"                   \
   "vmax.f32 " #b ", " #b ", q0\n\t"                   \
@@ -96,17 +110,7 @@ static void four(const dmt_tile_f32 *t) {
       "cmp %[n], #0\n\t"
       "beq 2f\n"
       "1:\n\t"
-      "vld1.32 {d0-d3}, [%[x]]!\n\t"
-      "vld1.32 {d8-d11}, [%[w]]!\n\t"
-      "vld1.32 {d4-d7}, [%[x]]!\n\t"
-      "vld1.32 {d12-d15}, [%[w]]!\n\t"
-      "subs %[n], %[n], #1\n\t"
-      FOUR(d0[0], d2[0], d4[0], d6[0], q4, q5)
-      "vld1.32 {d8-d11}, [%[w]]!\n\t"
-      FOUR(d0[1], d2[1], d4[1], d6[1], q6, q7)
-      "vld1.32 {d12-d15}, [%[w]]!\n\t"
-      FOUR(d1[0], d3[0], d5[0], d7[0], q4, q5)
-      FOUR(d1[1], d3[1], d5[1], d7[1], q6, q7)
+      QUAD
       "bne 1b\n"
       "2:\n\t"
       "movs %[n], %[rest]\n\t"
@@ -198,6 +202,36 @@ static void row(const dmt_tile_f32 *t) {
       CLOSE_4("!")
       : CHANGED, [w1] "+r"(w1), [w2] "+r"(w2), [w3] "+r"(w3)
       : GIVEN
+      : CLOBBERED);
+}
+
+void dmt_tile_f32_sums(const dmt_sums_f32 *sums) {
+  const float *x = sums->x, *w = sums->w;
+  float *y = sums->y;
+  uint32_t n, count = sums->count;
+  size_t k = sums->k; /* x has passed 16 bytes of each, w 32; y has passed 128 in all */
+  size_t x_step = 4 * (sums->x_step - 4 * k), w_step = 4 * (sums->w_step - 8 * k);
+  __asm__ volatile(
+      "0:\n\t"
+      "lsr %[n], %[k], #2\n\t"
+      "vld1.32 {d16-d19}, [%[y]]!\n\t"
+      "vld1.32 {d20-d23}, [%[y]]!\n\t"
+      "vld1.32 {d24-d27}, [%[y]]!\n\t"
+      "vld1.32 {d28-d31}, [%[y]]\n\t"
+      "sub %[y], %[y], #96\n"
+      "1:\n\t"
+      QUAD
+      "bne 1b\n\t"
+      "vst1.32 {d16-d19}, [%[y]]!\n\t"
+      "add %[x], %[x], %[x_step]\n\t"
+      "vst1.32 {d20-d23}, [%[y]]!\n\t"
+      "add %[w], %[w], %[w_step]\n\t"
+      "vst1.32 {d24-d27}, [%[y]]!\n\t"
+      "subs %[count], %[count], #1\n\t"
+      "vst1.32 {d28-d31}, [%[y]], %[y_step]\n\t"
+      "bne 0b\n\t"
+      : [x] "+r"(x), [w] "+r"(w), [y] "+r"(y), [n] "=&r"(n), [count] "+r"(count)
+      : [k] "r"(k), [x_step] "r"(x_step), [w_step] "r"(w_step), [y_step] "r"(4 * sums->y_step - 96)
       : CLOBBERED);
 }
 

@@ -12,8 +12,6 @@
 #include "dmt_touch.h"
 #include "dmt_winograd_f32.h"
 
-#include <math.h>
-
 #define ALL DMT_WINOGRAD_ALL
 
 /* Sizes of elements are often powers of two, whose multiples share a few sets of a cache. */
@@ -24,6 +22,9 @@
 #define INPUTS_BYTES (256u * 1024u) /* or up to MOST_INPUTS for the sake of ENOUGH tiles */
 #define MOST_INPUTS (600u * 1024u)
 #define WEIGHTS_BYTES (224u * 1024u)
+#ifndef CHUNK
+#define CHUNK 16
+#endif
 #define ENOUGH 28u
 #define MANY 56u
 
@@ -67,7 +68,7 @@ static void winograd_parts(job *j) {
   uint32_t most = most_of(INPUTS_BYTES / tile, least(MOST_INPUTS / tile, ENOUGH));
   most = most_of(least(most, MANY) / 4 * 4, 4);
   j->tiles = up4(ceil_to(j->all, ceil_to(up4(j->all), most)));
-  j->inputs = least(c->ig, j->tiles <= 8 ? 16 : j->tiles <= 16 ? 64 : c->ig);
+  j->inputs = least(c->ig, j->tiles <= 8 ? CHUNK : j->tiles <= 16 ? 64 : c->ig);
   j->blocks = WEIGHTS_BYTES / (block * most_of(j->inputs, j->tiles));
   j->blocks = j->tiles <= 8 ? 1 : most_of(least(j->blocks, c->blocks), 1);
 }
@@ -93,7 +94,7 @@ static dmt_status winograd_open(const dmt_call *call, job *j) {
   winograd_parts(j);
   j->x_element = (size_t)j->tiles * c->ig + GAP;
   j->w_element = (size_t)j->inputs * 8 + GAP;
-  j->y_element = (size_t)j->tiles * 8 + GAP;
+  j->y_element = (size_t)j->tiles * 8 + (j->tiles > 4 ? GAP : 0);
   j->w_block = ALL * j->w_element;
   j->y_block = ALL * j->y_element;
   size_t floats =
@@ -191,21 +192,22 @@ static void weights_of(const work *k, uint32_t block, uint32_t input, uint32_t i
 
 /* All elements of the tiles and of blocks whose weights are transformed, for some inputs. */
 static void products_of(const work *k, uint32_t blocks, uint32_t input, uint32_t inputs) {
-  static const float zeros[8] = {0};
   const job *j = k->job;
-  dmt_tile_f32 t = {.k = inputs, .to_step = 8, .limits = {-INFINITY, INFINITY}};
-  t.from_step = input > 0 ? 8 : 0;
-  for (uint32_t e = 0; e < ALL; e++) {
+  dmt_sums_f32 s = {.k = inputs, .x_step = (size_t)j->conv.ig * 4, .y_step = 32};
+  s.count = ceil_to(k->tiles, 4);
+  int single = s.count == 1; /* then the elements of a block may follow one another */
+  if (single) {
+    s.count = ALL;
+    s.x_step = j->x_element;
+    s.w_step = j->w_element;
+    s.y_step = j->y_element;
+  }
+  for (uint32_t e = 0; e < (single ? 1 : ALL); e++) {
     for (uint32_t b = 0; b < blocks; b++) {
-      t.w = k->w + b * j->w_block + e * j->w_element;
-      t.x = k->x + e * j->x_element + (size_t)input * 4;
-      t.to = k->y + b * j->y_block + e * j->y_element;
-      for (uint32_t tile = 0; tile < k->tiles; tile += 4) {
-        t.from = input > 0 ? t.to : zeros;
-        (tile + 2 < k->tiles ? dmt_tile_f32_4 : dmt_tile_f32_2)(&t);
-        t.x += (size_t)j->conv.ig * 4;
-        t.to += 32;
-      }
+      s.x = k->x + e * j->x_element + (size_t)input * 4;
+      s.w = k->w + b * j->w_block + e * j->w_element;
+      s.y = k->y + b * j->y_block + e * j->y_element;
+      dmt_tile_f32_sums(&s);
     }
   }
 }
@@ -254,6 +256,7 @@ static void outputs_of(const work *k, uint32_t block, const float *from) {
 
 static void blocks_of(const work *k, uint32_t first, uint32_t blocks) {
   const job *j = k->job;
+  memset(k->y, 0, blocks * j->y_block * sizeof(float));
   for (uint32_t i = 0; i < j->conv.ig; i += j->inputs) {
     uint32_t inputs = least(j->conv.ig - i, j->inputs);
     for (uint32_t b = 0; b < blocks; b++) {
