@@ -22,9 +22,7 @@
 #define INPUTS_BYTES (256u * 1024u) /* or up to MOST_INPUTS for the sake of ENOUGH tiles */
 #define MOST_INPUTS (600u * 1024u)
 #define WEIGHTS_BYTES (224u * 1024u)
-#ifndef CHUNK
-#define CHUNK 16
-#endif
+#define FEW 8u /* inputs at a time, or tiles: weights then stay in the first-level cache */
 #define ENOUGH 28u
 #define MANY 56u
 
@@ -68,9 +66,9 @@ static void winograd_parts(job *j) {
   uint32_t most = most_of(INPUTS_BYTES / tile, least(MOST_INPUTS / tile, ENOUGH));
   most = most_of(least(most, MANY) / 4 * 4, 4);
   j->tiles = up4(ceil_to(j->all, ceil_to(up4(j->all), most)));
-  j->inputs = least(c->ig, j->tiles <= 8 ? CHUNK : j->tiles <= 16 ? 64 : c->ig);
+  j->inputs = least(c->ig, j->tiles <= FEW ? FEW : j->tiles <= 16 ? 64 : c->ig);
   j->blocks = WEIGHTS_BYTES / (block * most_of(j->inputs, j->tiles));
-  j->blocks = j->tiles <= 8 ? 1 : most_of(least(j->blocks, c->blocks), 1);
+  j->blocks = j->tiles <= FEW ? 1 : most_of(least(j->blocks, c->blocks), 1);
 }
 
 static dmt_status winograd_open(const dmt_call *call, job *j) {
