@@ -48,7 +48,7 @@ static dmt_status conv_open(const dmt_call *call, conv_job *job) {
   job->products = (uint32_t)taps; /* the weights are no more than 2^32 bytes */
   job->dense = (c->out.h == 1 || c->out.row == c->out.w * c->out.pixel) &&
                (c->out.n == 1 || c->out.sample == c->out.h * c->out.row);
-  uint32_t few = job->all < DMT_PATCH_F32 / DMT_PART_F32, most = DMT_PART_F32;
+  uint32_t few = job->all <= 64, most = DMT_PART_F32; /* which one patch then holds */
   if (few && (job->all == 1 || c->ig % 4 == 0)) {
     most = DMT_PATCH_F32 / (job->all == 1 ? 1 : up4(job->all)) / 4 * 4;
   }
