@@ -3,8 +3,8 @@
 By the same model (`predict`), from ncnn of July 2026, commit a4d2ea1d4, built for the Cortex-A17:
 milliseconds by models A and B, and thousands of lines of 64 bytes that its second-level cache
 missed. Networks that its benchmark lacks were written in its format, MobileNet V2's INT8 with the
-same layers as in fp32; PReLU runs in fp32 there. On a board: milliseconds that ncnn's benchmark/README.md gives for January 2022, on one
-thread and on four.
+same layers as in fp32; PReLU runs in fp32 there. On a board: milliseconds that ncnn's
+benchmark/README.md gives for January 2022, on one thread and on four.
 """
 
 from __future__ import annotations
