@@ -50,21 +50,37 @@ static pool_window pool_open_window(const pool_job *job, pool_span rows, pool_sp
     }                                                                                              \
   } while (0)
 
-/* clamp(z + rq(sum)), of four values, narrowed. */
-POOL_INLINE int16x4_t pool_round(const pool_window *w, int32x4_t sum) {
+/* What all sums of a window are rounded by. */
+typedef struct {
+  int32x4_t bias, left, right, low, high, zero;
+  int32x2_t multiplier;
+} pool_rounding;
+
+POOL_INLINE pool_rounding pool_open_rounding(const pool_window *w) {
   const dmt_call *call = w->job->call;
   int32_t z = call->out.zero_point, none[4] = {0};
   const int32_t *record = w->record != NULL ? w->record : none;
-  sum = vaddq_s32(sum, vdupq_n_s32(w->bias));
-  sum = vqrdmulhq_n_s32(vqshlq_s32(sum, vdupq_n_s32(record[2])), record[1]);
-  sum = vrshlq_s32(sum, vdupq_n_s32(-record[3]));
-  sum = vmaxq_s32(sum, vdupq_n_s32(dmt_signed(call, 32) - z));
-  sum = vminq_s32(sum, vdupq_n_s32(dmt_signed(call, 36) - z));
-  return vmovn_s32(vaddq_s32(sum, vdupq_n_s32(z)));
+  pool_rounding k = {vdupq_n_s32(w->bias),
+                     vdupq_n_s32(record[2]),
+                     vdupq_n_s32(-record[3]),
+                     vdupq_n_s32(dmt_signed(call, 32) - z),
+                     vdupq_n_s32(dmt_signed(call, 36) - z),
+                     vdupq_n_s32(z),
+                     vdup_n_s32(record[1])};
+  return k;
+}
+
+/* clamp(z + rq(sum)), of four values, narrowed. */
+POOL_INLINE int16x4_t pool_round(const pool_rounding *k, int32x4_t sum) {
+  sum = vqshlq_s32(vaddq_s32(sum, k->bias), k->left);
+  sum = vrshlq_s32(vqrdmulhq_lane_s32(sum, k->multiplier, 0), k->right);
+  sum = vminq_s32(vmaxq_s32(sum, k->low), k->high);
+  return vmovn_s32(vaddq_s32(sum, k->zero));
 }
 
 /* Sums in s16, added to those in s32 before a row that might be too much. */
-POOL_INLINE void pool_s8(const pool_window *w, const uint8_t *x, uint8_t *y, uint32_t groups) {
+POOL_INLINE void pool_s8(const pool_window *w, const pool_rounding *k, const uint8_t *x, uint8_t *y,
+                         uint32_t groups) {
   int16x8_t some[4];
   int32x4_t sum[8];
   int32_t pixels = 0, width = w->cols.end - w->cols.begin;
@@ -93,12 +109,13 @@ POOL_INLINE void pool_s8(const pool_window *w, const uint8_t *x, uint8_t *y, uin
   for (uint32_t g = 0; g < groups; g++) {
     sum[2 * g] = vaddw_s16(sum[2 * g], vget_low_s16(some[g]));
     sum[2 * g + 1] = vaddw_s16(sum[2 * g + 1], vget_high_s16(some[g]));
-    int16x8_t words = vcombine_s16(pool_round(w, sum[2 * g]), pool_round(w, sum[2 * g + 1]));
+    int16x8_t words = vcombine_s16(pool_round(k, sum[2 * g]), pool_round(k, sum[2 * g + 1]));
     vst1_s8((int8_t *)y + 8 * g, vmovn_s16(words));
   }
 }
 
-POOL_INLINE void pool_s16(const pool_window *w, const uint8_t *x, uint8_t *y, uint32_t groups) {
+POOL_INLINE void pool_s16(const pool_window *w, const pool_rounding *k, const uint8_t *x,
+                          uint8_t *y, uint32_t groups) {
   int32x4_t sum[4];
   for (uint32_t g = 0; g < groups; g++) {
     sum[g] = vdupq_n_s32(0);
@@ -109,12 +126,14 @@ POOL_INLINE void pool_s16(const pool_window *w, const uint8_t *x, uint8_t *y, ui
     }
   });
   for (uint32_t g = 0; g < groups; g++) {
-    vst1_s16((int16_t *)(void *)y + 4 * g, pool_round(w, sum[g]));
+    vst1_s16((int16_t *)(void *)y + 4 * g, pool_round(k, sum[g]));
   }
 }
 
-POOL_INLINE void pool_f32(const pool_window *w, const uint8_t *x, uint8_t *y, uint32_t groups) {
+POOL_INLINE void pool_f32(const pool_window *w, const pool_rounding *k, const uint8_t *x,
+                          uint8_t *y, uint32_t groups) {
   float32x4_t sum[4];
+  (void)k;
   const float area = (float)(w->rows.length * w->cols.length);
   for (uint32_t g = 0; g < groups; g++) {
     sum[g] = vdupq_n_f32(0.0f);
@@ -137,13 +156,14 @@ POOL_INLINE void pool_f32(const pool_window *w, const uint8_t *x, uint8_t *y, ui
  * written behind the last channel. */
 #define POOL_KERNEL(type, dtype, group)                                                            \
   static void pool_channels_##type(const pool_window *w, const uint8_t *x, uint8_t *y) {           \
+    const pool_rounding k = pool_open_rounding(w);                                                 \
     uint32_t c = 0, channels = w->job->in.c, item = dmt_item(dtype);                               \
     for (; channels - c >= 4 * (group); c += 4 * (group)) {                                        \
-      pool_##type(w, x + c * item, y + c * item, 4);                                               \
+      pool_##type(w, &k, x + c * item, y + c * item, 4);                                           \
     }                                                                                              \
     while (c < channels) {                                                                         \
       c = channels - c < (group) ? channels - (group) : c;                                         \
-      pool_##type(w, x + c * item, y + c * item, 1);                                               \
+      pool_##type(w, &k, x + c * item, y + c * item, 1);                                           \
       c += (group);                                                                                \
     }                                                                                              \
   }                                                                                                \
