@@ -63,27 +63,34 @@ static void leak(float *sums, uint32_t pixels, const float *slopes) {
   }
 }
 
+/* The sums of a row's outputs. */
+static void sum_row(const dmt_depthwise_line *line, const dmt_depthwise_row *row, int32_t *sums,
+                    const int32_t *bias) {
+  for (uint32_t p = 0; row->count == 0 && p < line->pixels; p++) {
+    memcpy(sums + 8 * p, bias, 8 * sizeof *bias);
+  }
+  for (uint32_t p = 0; row->count > 0 && p < line->pixels; p += DMT_DEPTHWISE_TILE, sums += 32) {
+    sums_any(sums, row->taps, row->count, line->at + 32 * p, line->weights + 32 * row->first, bias);
+  }
+}
+
 static void depthwise_f32_line(const dmt_depthwise *d, const dmt_depthwise_line *line) {
   const dmt_conv *c = &d->conv;
   const int32_t *bias = c->channels + line->channel;
-  uint32_t tiles = dmt_ceil(line->pixels, DMT_DEPTHWISE_TILE);
   float *sums = (float *)(void *)line->sums;
-  for (uint32_t tile = 0; line->count > 0 && tile < tiles; tile++) {
-    sums_any(line->sums + 32 * tile, line->taps, line->count, line->at + 128 * tile, line->weights,
-             bias);
-  }
-  for (uint32_t p = 0; line->count == 0 && p < line->pixels; p++) {
-    memcpy(sums + 8 * p, bias, 8 * sizeof *bias);
+  uint32_t count = line->rows * line->pixels;
+  for (uint32_t r = 0; r < line->rows; r++) { /* what a row has too many, the next overwrites */
+    sum_row(line, line->row + r, line->sums + (size_t)8 * r * line->pixels, bias);
   }
   if (c->slopes) {
-    leak(sums, line->pixels, (const float *)(const void *)(bias + dmt_up8(c->out.c)));
+    leak(sums, count, (const float *)(const void *)(bias + dmt_up8(c->out.c)));
   }
   float least = dmt_float(d->call, 56), most = dmt_float(d->call, 60);
   if (line->channels == 8) {
-    bounds(sums, line->y, c->out.pixel, line->pixels, vdupq_n_f32(least), vdupq_n_f32(most));
+    bounds(sums, line->y, c->out.pixel, count, vdupq_n_f32(least), vdupq_n_f32(most));
     return;
   }
-  for (uint32_t p = 0; p < line->pixels; p++) {
+  for (uint32_t p = 0; p < count; p++) {
     dmt_f8 y = dmt_f8_clamp(dmt_f8_load(sums + 8 * p), least, most);
     dmt_f8_put((float *)(void *)(line->y + p * c->out.pixel), line->channels, y);
   }

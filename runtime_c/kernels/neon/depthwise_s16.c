@@ -112,31 +112,37 @@ static uint8_t depthwise_s16_form(const dmt_depthwise *d, uint32_t channel, uint
   return all == 0 && channels == 8 && !d->conv.slopes;
 }
 
+/* The sums of a row's outputs. */
+static void sum_row(const dmt_depthwise_line *line, const dmt_depthwise_row *row, int32_t *sums,
+                    const int32_t *bias) {
+  for (uint32_t p = 0; row->count == 0 && p < line->pixels; p++) {
+    memcpy(sums + 8 * p, bias, 8 * sizeof *bias);
+  }
+  for (uint32_t p = 0; p < line->pixels; p += DMT_DEPTHWISE_TILE, sums += 32) {
+    for (uint32_t done = 0; done < row->count; done += BLOCK) {
+      uint32_t taps = row->count - done < BLOCK ? row->count - done : BLOCK;
+      add_block(sums, done ? sums : bias, done ? 32 : 0, row->taps + done, taps, line->at + 16 * p,
+                line->weights + 16 * (row->first + done));
+    }
+  }
+}
+
 static void depthwise_s16_line(const dmt_depthwise *d, const dmt_depthwise_line *line) {
   const dmt_conv *c = &d->conv;
   const dmt_call *call = d->call;
   const int32_t *bias = c->channels + line->channel;
-  uint32_t tiles = dmt_ceil(line->pixels, DMT_DEPTHWISE_TILE), p = 0, done;
-  for (uint32_t tile = 0; tile < tiles; tile++) {
-    int32_t *sums = line->sums + 32 * tile;
-    for (done = 0; done < line->count; done += BLOCK) {
-      uint32_t taps = line->count - done < BLOCK ? line->count - done : BLOCK;
-      add_block(sums, done ? sums : bias, done ? 32 : 0, line->taps + done, taps,
-                line->at + 64 * tile, line->weights + 16 * done);
-    }
+  uint32_t count = line->rows * line->pixels, p = 0;
+  for (uint32_t r = 0; r < line->rows; r++) { /* what a row has too many, the next overwrites */
+    sum_row(line, line->row + r, line->sums + (size_t)8 * r * line->pixels, bias);
   }
-  for (; line->count == 0 && p < line->pixels; p++) {
-    memcpy(line->sums + 8 * p, bias, 8 * sizeof *bias);
-  }
-  p = 0;
-  if (line->form && line->pixels > 1) {
+  if (line->form && count > 1) {
     const int32_t *multiplier = bias + dmt_up8(c->out.c), *right = bias + 3 * dmt_up8(c->out.c);
-    rescale(line->sums, line->y, c->out.pixel, line->pixels / 2, multiplier,
-            vnegq_s32(vld1q_s32(right)), vnegq_s32(vld1q_s32(right + 4)),
-            vdupq_n_s16((int16_t)dmt_signed(call, 56)), vdupq_n_s16((int16_t)dmt_signed(call, 60)));
-    p = line->pixels / 2 * 2;
+    rescale(line->sums, line->y, c->out.pixel, count / 2, multiplier, vnegq_s32(vld1q_s32(right)),
+            vnegq_s32(vld1q_s32(right + 4)), vdupq_n_s16((int16_t)dmt_signed(call, 56)),
+            vdupq_n_s16((int16_t)dmt_signed(call, 60)));
+    p = count / 2 * 2;
   }
-  for (; p < line->pixels; p++) {
+  for (; p < count; p++) {
     dmt_finish(c, call, DMT_S16, line->channel, line->channels, dmt_i8_load(line->sums + 8 * p),
                line->y + p * c->out.pixel);
   }

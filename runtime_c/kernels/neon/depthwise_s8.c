@@ -52,10 +52,9 @@ static inline void sums_any(int32_t *sums, const uint8_t *const *taps, uint32_t 
 
 /* `tiles` times four outputs of a 3 x 3 kernel. In program order a tap's columns are loaded some
  * twenty instructions before they are multiplied, and products wait as long to be summed. */
-static inline void sums_3x3(int32_t *sums, const dmt_depthwise_line *line, uint32_t tiles,
-                            const int32_t *bias) {
-  const uint8_t *const *t = line->taps, *weights = line->weights;
-  const uint8_t *r0 = t[0] + line->at, *r1 = t[3] + line->at, *r2 = t[6] + line->at;
+static inline void sums_3x3(int32_t *sums, const uint8_t *const *t, uint32_t tiles, size_t at,
+                            const uint8_t *weights, const int32_t *bias) {
+  const uint8_t *r0 = t[0] + at, *r1 = t[3] + at, *r2 = t[6] + at;
   ptrdiff_t right = t[1] - t[0], further = t[2] - t[1], back = 32 - right - further;
   __asm__ volatile(
       "1:\n\t"
@@ -196,16 +195,20 @@ static void depthwise_s8_line(const dmt_depthwise *d, const dmt_depthwise_line *
   const dmt_conv *c = &d->conv;
   const dmt_call *call = d->call;
   const int32_t *bias = c->channels + line->channel;
-  uint32_t tiles = dmt_ceil(line->pixels, DMT_DEPTHWISE_TILE), p = 0;
-  if (c->y.kernel == 3 && c->x.kernel == 3) {
-    sums_3x3(line->sums, line, tiles, bias);
-  } else {
+  uint32_t tiles = dmt_ceil(line->pixels, DMT_DEPTHWISE_TILE), count = line->rows * line->pixels;
+  uint32_t p = 0;
+  for (uint32_t r = 0; r < line->rows; r++) { /* what a row has too many, the next overwrites */
+    const uint8_t *const *taps = line->row[r].taps;
+    int32_t *sums = line->sums + (size_t)8 * r * line->pixels;
+    if (c->y.kernel == 3 && c->x.kernel == 3) {
+      sums_3x3(sums, taps, tiles, line->at, line->weights, bias);
+      continue;
+    }
     for (uint32_t tile = 0; tile < tiles; tile++) {
-      sums_any(line->sums + 32 * tile, line->taps, d->taps / 2, line->at + 32 * tile, line->weights,
-               bias);
+      sums_any(sums + 32 * tile, taps, d->taps / 2, line->at + 32 * tile, line->weights, bias);
     }
   }
-  if (line->form && line->pixels > 1) {
+  if (line->form && count > 1) {
     size_t words = dmt_up8(c->out.c);
     const int32_t *right = bias + 3 * words;
     int16x8_t r = vcombine_s16(vmovn_s32(vld1q_s32(right)), vmovn_s32(vld1q_s32(right + 4)));
@@ -215,10 +218,10 @@ static void depthwise_s8_line(const dmt_depthwise *d, const dmt_depthwise_line *
                 .zero = vdupq_n_s16((int16_t)call->out.zero_point),
                 .least = vdupq_n_s8((int8_t)dmt_signed(call, 56)),
                 .most = vdupq_n_s8((int8_t)dmt_signed(call, 60))};
-    rescale(line->sums, line->y, c->out.pixel, line->pixels / 2, line->form, s);
-    p = line->pixels / 2 * 2;
+    rescale(line->sums, line->y, c->out.pixel, count / 2, line->form, s);
+    p = count / 2 * 2;
   }
-  for (; p < line->pixels; p++) {
+  for (; p < count; p++) {
     dmt_finish(c, call, DMT_S8, line->channel, line->channels, dmt_i8_load(line->sums + 8 * p),
                line->y + p * c->out.pixel);
   }

@@ -161,48 +161,50 @@ typedef struct {
 } dmt_depthwise_part;
 
 /* The rows of taps of output row y into the ring, and where its taps stand. */
-static inline void dmt_depthwise_row(const dmt_depthwise *d, const dmt_depthwise_part *part,
-                                     uint32_t y, dmt_depthwise_line *line) {
+static inline void dmt_depthwise_aim(const dmt_depthwise *d, const dmt_depthwise_part *part,
+                                     uint32_t y, const uint8_t **taps, dmt_depthwise_row *row) {
   const dmt_conv *c = &d->conv;
-  const uint8_t **taps = (const uint8_t **)(void *)part->scratch;
   uint32_t *tags = (uint32_t *)(void *)(part->scratch + d->tags);
-  uint32_t dilation = (uint32_t)c->y.dilation, kernels = (uint32_t)c->y.kernel;
+  uint32_t dilation = (uint32_t)c->y.dilation;
   uint32_t span = (uint32_t)(c->x.kernel - 1) * (uint32_t)c->x.dilation + 1;
   uint32_t count = (part->pixels - 1) * (uint32_t)c->x.stride + span;
   int32_t x = (int32_t)part->x * c->x.stride - c->x.pad;
-  line->taps = (const uint8_t *const *)taps;
-  line->first_tap = line->count = 0;
-  for (uint32_t kh = 0; kh < kernels; kh++) {
-    uint32_t tag = y * (uint32_t)c->y.stride + kh * dilation, slot = tag / dilation % kernels;
+  row->taps = (const uint8_t *const *)taps;
+  row->first = row->count = 0;
+  for (uint32_t kh = 0; kh < (uint32_t)c->y.kernel; kh++) {
+    uint32_t tag = y * (uint32_t)c->y.stride + kh * dilation, slot = tag / dilation % d->slots;
     int32_t at = (int32_t)tag - c->y.pad, inside = at >= 0 && at < (int32_t)c->in.h;
     uint8_t *to = part->scratch + d->ring + slot * d->row;
     if (d->skips && !inside) {
-      line->first_tap += line->count == 0 ? (uint32_t)c->x.kernel : 0;
+      row->first += row->count == 0 ? (uint32_t)c->x.kernel : 0;
       continue;
     }
     if (tags[slot] != tag) {
-      const uint8_t *row = inside ? dmt_at(&c->in, part->n, (uint32_t)at, 0) : NULL;
-      d->columns(d, to, row, x, count, part->channel, part->channels);
+      const uint8_t *from = inside ? dmt_at(&c->in, part->n, (uint32_t)at, 0) : NULL;
+      d->columns(d, to, from, x, count, part->channel, part->channels);
       tags[slot] = tag;
     }
     for (uint32_t kw = 0; kw < (uint32_t)c->x.kernel; kw++) {
-      taps[line->count++] = dmt_depthwise_at(d, to, kw * (uint32_t)c->x.dilation);
+      taps[row->count++] = dmt_depthwise_at(d, to, kw * (uint32_t)c->x.dilation);
     }
   }
-  if (line->count % 2) { /* something to multiply by the weight that fills up a pair */
-    taps[line->count] = part->scratch + d->ring;
+  if (row->count % 2) { /* something to multiply by the weight that fills up a pair */
+    taps[row->count] = part->scratch + d->ring;
   }
 }
 
-static inline void dmt_depthwise_rows(const dmt_depthwise *d, const dmt_depthwise_part *part,
-                                      uint32_t y) {
-  const dmt_conv *c = &d->conv;
-  dmt_depthwise_line line = {.pixels = part->pixels};
+static inline void dmt_depthwise_lines(const dmt_depthwise *d, const dmt_depthwise_part *part,
+                                       uint32_t y, uint32_t rows) {
+  dmt_depthwise_row *row = (dmt_depthwise_row *)(void *)part->scratch;
+  const uint8_t **taps = (const uint8_t **)(void *)(part->scratch + d->taps_at);
+  dmt_depthwise_line line = {.row = row, .rows = rows, .pixels = part->pixels};
   size_t weight = (size_t)8 * d->item;
-  dmt_depthwise_row(d, part, y, &line);
+  for (uint32_t i = 0; i < rows; i++) {
+    dmt_depthwise_aim(d, part, y + i, taps + i * d->taps, row + i);
+  }
   line.sums = (int32_t *)(void *)(part->scratch + d->sums);
-  line.weights = part->scratch + d->weights + line.first_tap * weight;
-  line.y = dmt_at(&c->out, part->n, y, part->x) + (size_t)part->channel * d->item;
+  line.weights = part->scratch + d->weights;
+  line.y = dmt_at(&d->conv.out, part->n, y, part->x) + (size_t)part->channel * d->item;
   for (uint32_t o = 0; o < part->channels; o += 8) {
     line.channel = part->channel + o;
     line.channels = part->channels - o < 8 ? part->channels - o : 8;
@@ -218,12 +220,12 @@ static inline void dmt_depthwise_rows(const dmt_depthwise *d, const dmt_depthwis
 static inline void dmt_depthwise_strip(const dmt_depthwise *d, const dmt_depthwise_part *part) {
   uint32_t every = d->conv.y.stride == 1 ? (uint32_t)d->conv.y.dilation : 1;
   uint32_t *tags = (uint32_t *)(void *)(part->scratch + d->tags);
-  for (uint32_t kh = 0; kh < (uint32_t)d->conv.y.kernel; kh++) {
-    tags[kh] = UINT32_MAX;
+  for (uint32_t slot = 0; slot < d->slots; slot++) {
+    tags[slot] = UINT32_MAX;
   }
   for (uint32_t phase = 0; phase < every && part->begin + phase < part->end; phase++) {
-    for (uint32_t y = part->begin + phase; y < part->end; y += every) {
-      dmt_depthwise_rows(d, part, y);
+    for (uint32_t y = part->begin + phase; y < part->end; y += every * d->rows) {
+      dmt_depthwise_lines(d, part, y, part->end - y < d->rows ? part->end - y : d->rows);
     }
   }
 }

@@ -13,25 +13,33 @@
 #include "../generic/dmt_conv.h"
 
 enum {
-  DMT_DEPTHWISE_RING =
-      12288, /* of the 32 KiB nearest to the core; lines and weights want room too */
-  DMT_DEPTHWISE_MOST = 65536, /* a ring with more is left to the generic kernels */
-  DMT_DEPTHWISE_TAPS = 512,   /* and so is a kernel with more taps */
-  DMT_DEPTHWISE_STRIDE = 64,
-  DMT_DEPTHWISE_TILE = 4,   /* outputs computed at once */
-  DMT_DEPTHWISE_SLACK = 256 /* bytes behind rows and sums that may be read, for nothing */
+  DMT_DEPTHWISE_RING = 12288, /* of L1's 32 KiB; weights, sums and outputs want room too */
+  DMT_DEPTHWISE_MOST = 65536, /* a ring with more is left to the generic kernels, */
+  DMT_DEPTHWISE_TAPS = 512,   /* and so is a kernel with more taps, */
+  DMT_DEPTHWISE_STRIDE = 64,  /* or a wider stride */
+  DMT_DEPTHWISE_FAR = 524288, /* an input with more bytes is not in L2 */
+  DMT_DEPTHWISE_WIDE = 28,    /* outputs worth the trouble of a line */
+  DMT_DEPTHWISE_TILE = 4,     /* outputs computed at once */
+  DMT_DEPTHWISE_ROW = 12,     /* the device's sizeof(dmt_depthwise_row) */
+  DMT_DEPTHWISE_SLACK = 256   /* bytes behind the sums that may be read, for nothing */
 };
 
-/* The outputs of a strip's row in a block of channels. */
+/* Where the first output of a row meets its taps, in block 0. The taps of rows outside are left out
+ * where that is the rule: there are `count`, from `first` on. */
 typedef struct {
-  const uint8_t *const *taps; /* where the first output meets each tap, in block 0 */
-  size_t at;                  /* the block, from there */
-  uint32_t first_tap, count;  /* the taps of rows outside are left out where that is the rule */
-  const uint8_t *weights;     /* of the first tap, eight by eight */
+  const uint8_t *const *taps;
+  uint32_t first, count;
+} dmt_depthwise_row;
+
+/* The outputs of a few rows of a strip in a block of channels. */
+typedef struct {
+  const dmt_depthwise_row *row;
+  uint32_t rows, pixels;      /* of a row; the rows' outputs stand at equal distances */
   uint32_t channel, channels; /* the block's first, and how many there are (1 to 8) */
-  uint32_t pixels;
+  size_t at;                  /* the block, from block 0 */
+  const uint8_t *weights;     /* tap after tap, eight by eight */
   uint8_t *y;
-  int32_t *sums; /* room for eight words an output */
+  int32_t *sums; /* eight words an output */
   uint32_t form; /* of the block, by form() */
 } dmt_depthwise_line;
 
@@ -46,8 +54,9 @@ struct dmt_depthwise {
   uint32_t skips;           /* rows outside: left out, or read as padding */
   uint32_t item, taps;      /* bytes of an element; taps, rounded up to an even number */
   uint32_t blocks, pixels;  /* of a chunk; of a strip */
+  uint32_t rows, slots;     /* of the output that go together; of the input in the ring */
   size_t phase, block, row; /* bytes: columns of a phase, of a block, of a chunk */
-  size_t tags, forms, weights, ring, sums, bytes; /* where things stand in scratch memory */
+  size_t taps_at, tags, forms, weights, ring, sums, bytes; /* places in scratch memory; its size */
   uint32_t tasks, by_rows;
 };
 
@@ -64,7 +73,7 @@ static inline uint64_t dmt_depthwise_size(dmt_depthwise *d, uint32_t pixels, uin
   d->phase = (size_t)(columns * 8 * d->item);
   d->block = d->phase * (uint32_t)x->stride;
   d->row = d->block * blocks;
-  return columns * 8 * d->item * (uint32_t)x->stride * blocks * (uint32_t)d->conv.y.kernel;
+  return columns * 8 * d->item * (uint32_t)x->stride * blocks * d->slots;
 }
 
 static inline size_t dmt_depthwise_place(dmt_depthwise *d, size_t bytes) {
@@ -73,26 +82,59 @@ static inline size_t dmt_depthwise_place(dmt_depthwise *d, size_t bytes) {
   return at;
 }
 
-/* How a strip and a chunk share the ring: a few outputs wide at least, the channels in whole cache
- * lines (neighbouring ones for a start, as memory likes that), then as wide as fits. */
+static inline void dmt_depthwise_group(dmt_depthwise *d, uint32_t rows) {
+  d->rows = rows;
+  d->slots = (uint32_t)d->conv.y.kernel + (rows - 1) * (uint32_t)d->conv.y.stride;
+}
+
+/* Narrow rows go together, as far as the ring holds them: there is less to begin and to end. */
+static inline uint32_t dmt_depthwise_rows(dmt_depthwise *d, uint32_t line) {
+  const dmt_conv *c = &d->conv;
+  int joined = c->out.row == c->out.w * c->out.pixel && c->y.dilation == 1;
+  uint32_t rows = joined ? dmt_ceil(DMT_DEPTHWISE_WIDE, c->out.w) : 1;
+  rows = rows < c->out.h ? rows : c->out.h;
+  do {
+    dmt_depthwise_group(d, rows);
+  } while (dmt_depthwise_size(d, c->out.w, line) > DMT_DEPTHWISE_RING && --rows > 0);
+  dmt_depthwise_group(d, rows > 0 ? rows : 1);
+  return rows;
+}
+
+/* Outputs that a strip has at least. From memory, whole pixels come faster than parts of them. */
+static inline uint32_t dmt_depthwise_least(dmt_depthwise *d, uint32_t line) {
+  const dmt_grid *in = &d->conv.in;
+  uint32_t width = d->conv.out.w, least = width;
+  if (width >= DMT_DEPTHWISE_WIDE || dmt_depthwise_rows(d, line) == 0) {
+    dmt_depthwise_group(d, 1);
+    least = dmt_times(in->h, in->row) > DMT_DEPTHWISE_FAR ? 8 : 16;
+    least = least < width ? least : width;
+  }
+  while (least > 4 && dmt_depthwise_size(d, least, line) > DMT_DEPTHWISE_RING) {
+    least = (least - 1) / 4 * 4;
+  }
+  return least;
+}
+
+/* How a strip and a chunk share the ring: the channels in whole cache lines, as many as leave a
+ * strip wide enough, then a strip as wide as fits. */
 static inline int dmt_depthwise_plan(dmt_depthwise *d) {
   const dmt_conv *c = &d->conv;
   uint32_t width = c->out.w, all = dmt_up8(c->out.c) / 8, line = 8 / d->item;
   uint64_t taps = dmt_times((uint32_t)c->y.kernel, (uint32_t)c->x.kernel);
-  uint32_t least = width < 8 ? width : 8;
-  if (taps > DMT_DEPTHWISE_TAPS || (uint32_t)c->x.stride > DMT_DEPTHWISE_STRIDE) {
+  if (taps > DMT_DEPTHWISE_TAPS || (uint32_t)c->x.stride > DMT_DEPTHWISE_STRIDE ||
+      (uint32_t)c->y.stride > DMT_DEPTHWISE_STRIDE) {
     return 0;
   }
-  uint64_t ring = dmt_depthwise_size(d, least, line);
+  uint32_t most = dmt_depthwise_least(d, line), strips, blocks;
+  uint64_t ring = dmt_depthwise_size(d, most, line);
   if (ring > DMT_DEPTHWISE_MOST) {
     return 0;
   }
-  uint32_t lines = (uint32_t)(DMT_DEPTHWISE_RING / ring), blocks;
+  uint32_t lines = (uint32_t)(DMT_DEPTHWISE_RING / ring);
   lines = lines > 0 ? lines : 1;
   blocks = lines * line < all ? lines * line : all;
   blocks = dmt_ceil(dmt_ceil(all, dmt_ceil(all, blocks)), line) * line; /* chunks alike */
   blocks = blocks < all ? blocks : all;
-  uint32_t most = least, strips;
   while (most < width && dmt_depthwise_size(d, most + 4, blocks) <= DMT_DEPTHWISE_RING) {
     most += 4;
   }
@@ -101,15 +143,17 @@ static inline int dmt_depthwise_plan(dmt_depthwise *d) {
   most = dmt_ceil(width, strips);
   most = strips > 1 ? dmt_ceil(most, DMT_DEPTHWISE_TILE) * DMT_DEPTHWISE_TILE : most;
   dmt_depthwise_size(d, most, blocks);
+  d->rows = strips > 1 ? 1 : d->rows;
   d->taps = ((uint32_t)taps + 1) / 2 * 2;
   d->bytes = 0;
-  dmt_depthwise_place(d, d->taps * sizeof(uint32_t));
-  d->tags = dmt_depthwise_place(d, (uint32_t)c->y.kernel * sizeof(uint32_t));
+  dmt_depthwise_place(d, d->rows * DMT_DEPTHWISE_ROW);
+  d->taps_at = dmt_depthwise_place(d, d->rows * d->taps * sizeof(uint32_t));
+  d->tags = dmt_depthwise_place(d, d->slots * sizeof(uint32_t));
   d->forms = dmt_depthwise_place(d, blocks);
   d->weights = dmt_depthwise_place(d, (size_t)d->taps * 8 * d->item * blocks);
-  d->ring = dmt_depthwise_place(d, d->row * (uint32_t)c->y.kernel);
-  d->sums = dmt_depthwise_place(
-      d, dmt_ceil(d->pixels, DMT_DEPTHWISE_TILE) * DMT_DEPTHWISE_TILE * 32 + DMT_DEPTHWISE_SLACK);
+  d->ring = dmt_depthwise_place(d, d->row * d->slots);
+  d->sums = dmt_depthwise_place(d, ((size_t)d->rows * most + DMT_DEPTHWISE_TILE) * 32 +
+                                       DMT_DEPTHWISE_SLACK);
   return 1;
 }
 
