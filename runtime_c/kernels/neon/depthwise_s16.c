@@ -9,6 +9,7 @@
 
 #include "../generic/dmt_conv_int.h"
 #include "dmt_depthwise.h"
+#include "dmt_slopes.h"
 
 enum { BLOCK = 16 };
 
@@ -102,14 +103,48 @@ static void rescale(const int32_t *sums, uint8_t *y, size_t step, uint32_t pairs
                      "memory");
 }
 
-/* 1 where a block has eight channels that shift nothing to the left, and no slopes. */
+/* Outputs with slopes. */
+static void rescale_slopes(const int32_t *sums, uint8_t *y, size_t step, uint32_t count,
+                           const int32_t *multiplier, size_t words, int16x8_t least,
+                           int16x8_t most) {
+  dmt_branch above = dmt_branch_of(multiplier, words);
+  dmt_branch below = dmt_branch_of(multiplier + 3 * words, words);
+  for (; count > 0; count--, sums += 8, y += step) {
+    int16x8_t a = dmt_branches(&above, &below, sums);
+    vst1q_s16((int16_t *)(void *)y, vminq_s16(vmaxq_s16(a, least), most));
+  }
+}
+
+enum { ANY, RIGHT, SLOPES };
+
+/* Whether nothing is shifted to the left, without slopes and with them. */
 static uint8_t depthwise_s16_form(const dmt_depthwise *d, uint32_t channel, uint32_t channels) {
-  const int32_t *left = d->conv.channels + channel + 2 * dmt_up8(d->conv.out.c);
+  size_t words = dmt_up8(d->conv.out.c);
+  const int32_t *left = d->conv.channels + channel + 2 * words;
   int32_t all = 0;
   for (uint32_t i = 0; i < channels; i++) {
-    all |= left[i];
+    all |= left[i] | (d->conv.slopes ? left[3 * words + i] : 0);
   }
-  return all == 0 && channels == 8 && !d->conv.slopes;
+  return all != 0 ? ANY : d->conv.slopes ? SLOPES : RIGHT;
+}
+
+/* All sums of a line, by its form; the last may be left. */
+static uint32_t rescale_line(const dmt_conv *c, const dmt_call *call,
+                             const dmt_depthwise_line *line, uint8_t *y, size_t step) {
+  uint32_t count = line->rows * line->pixels;
+  size_t words = dmt_up8(c->out.c);
+  const int32_t *multiplier = c->channels + line->channel + words, *right = multiplier + 2 * words;
+  int16x8_t least = vdupq_n_s16((int16_t)dmt_signed(call, 56));
+  int16x8_t most = vdupq_n_s16((int16_t)dmt_signed(call, 60));
+  if (line->form == SLOPES) {
+    rescale_slopes(line->sums, y, step, count, multiplier, words, least, most);
+    return count;
+  }
+  if (count > 1) {
+    rescale(line->sums, y, step, count / 2, multiplier, vnegq_s32(vld1q_s32(right)),
+            vnegq_s32(vld1q_s32(right + 4)), least, most);
+  }
+  return count / 2 * 2;
 }
 
 /* The sums of a row's outputs. */
@@ -135,12 +170,14 @@ static void depthwise_s16_line(const dmt_depthwise *d, const dmt_depthwise_line 
   for (uint32_t r = 0; r < line->rows; r++) { /* what a row has too many, the next overwrites */
     sum_row(line, line->row + r, line->sums + (size_t)8 * r * line->pixels, bias);
   }
-  if (line->form && count > 1) {
-    const int32_t *multiplier = bias + dmt_up8(c->out.c), *right = bias + 3 * dmt_up8(c->out.c);
-    rescale(line->sums, line->y, c->out.pixel, count / 2, multiplier, vnegq_s32(vld1q_s32(right)),
-            vnegq_s32(vld1q_s32(right + 4)), vdupq_n_s16((int16_t)dmt_signed(call, 56)),
-            vdupq_n_s16((int16_t)dmt_signed(call, 60)));
-    p = count / 2 * 2;
+  if (line->form != ANY && line->channels == 8) {
+    p = rescale_line(c, call, line, line->y, c->out.pixel);
+  } else if (line->form != ANY) { /* eight over the sums already read, then what is wanted */
+    uint8_t *some = (uint8_t *)line->sums;
+    uint32_t last = rescale_line(c, call, line, some, 16);
+    for (; p < last; p++) {
+      memcpy(line->y + p * c->out.pixel, some + 16 * p, (size_t)2 * line->channels);
+    }
   }
   for (; p < count; p++) {
     dmt_finish(c, call, DMT_S16, line->channel, line->channels, dmt_i8_load(line->sums + 8 * p),

@@ -9,6 +9,7 @@
 
 #include "../generic/dmt_conv_int.h"
 #include "dmt_depthwise.h"
+#include "dmt_slopes.h"
 
 /* Four outputs' products with a tap, at the eight columns from a0 on, w its weights. */
 #define PRODUCTS(op, p0, p1, p2, p3, a0, a1, a2, a3, w)                                            \
@@ -166,29 +167,66 @@ static void rescale(const int32_t *sums, uint8_t *y, size_t step, uint32_t pairs
   }
 }
 
-/* The k of a block, 0 where there is none: nothing to the left, no slopes, shifts near each other.
- */
+/* Outputs with slopes. */
+static void rescale_slopes(const int32_t *sums, uint8_t *y, size_t step, uint32_t count,
+                           const int32_t *multiplier, size_t words, const scales *s) {
+  dmt_branch above = dmt_branch_of(multiplier, words);
+  dmt_branch below = dmt_branch_of(multiplier + 3 * words, words);
+  int8x8_t least = vget_low_s8(s->least), most = vget_low_s8(s->most);
+  for (; count > 0; count--, sums += 8, y += step) {
+    int8x8_t a = vqmovn_s16(vqaddq_s16(dmt_branches(&above, &below, sums), s->zero));
+    vst1_s8((int8_t *)y, vmin_s8(vmax_s8(a, least), most));
+  }
+}
+
+enum { ANY, SLOPES = 255 }; /* forms beside the k's */
+
+/* The k of a block without slopes whose shifts are near each other, and to the right. */
 static uint8_t depthwise_s8_form(const dmt_depthwise *d, uint32_t channel, uint32_t channels) {
   const dmt_conv *c = &d->conv;
   size_t words = dmt_up8(c->out.c);
   const int32_t *at = c->channels + channel + words;
-  int32_t least = 31, most = 0;
+  int32_t least = 31, most = 0, left = 0;
   for (uint32_t i = 0; i < channels; i++) {
-    if (at[words + i] != 0) {
-      return 0;
-    }
+    left |= at[words + i] | (c->slopes ? at[4 * words + i] : 0);
     if (at[i] != 0) { /* else the result is zero, however it is shifted */
       int32_t right = at[2 * words + i];
       least = right < least ? right : least;
       most = right > most ? right : most;
     }
   }
-  for (uint8_t k = 1; k <= 9 && channels == 8 && !c->slopes; k = (uint8_t)(k + 2)) {
+  if (left != 0 || c->slopes) {
+    return left == 0 ? SLOPES : ANY;
+  }
+  for (uint8_t k = 1; k <= 9; k = (uint8_t)(k + 2)) {
     if (least > k && most <= k + 7) {
       return k;
     }
   }
-  return 0;
+  return ANY;
+}
+
+/* All sums of a line, by its form; the last may be left. */
+static uint32_t rescale_line(const dmt_conv *c, const dmt_call *call,
+                             const dmt_depthwise_line *line, uint8_t *y, size_t step) {
+  uint32_t count = line->rows * line->pixels;
+  size_t words = dmt_up8(c->out.c);
+  const int32_t *multiplier = c->channels + line->channel + words, *right = multiplier + 2 * words;
+  int16x8_t r = vcombine_s16(vmovn_s32(vld1q_s32(right)), vmovn_s32(vld1q_s32(right + 4)));
+  scales s = {.low = vld1q_s32(multiplier),
+              .high = vld1q_s32(multiplier + 4),
+              .right = vsubq_s16(vdupq_n_s16((int16_t)line->form), r),
+              .zero = vdupq_n_s16((int16_t)call->out.zero_point),
+              .least = vdupq_n_s8((int8_t)dmt_signed(call, 56)),
+              .most = vdupq_n_s8((int8_t)dmt_signed(call, 60))};
+  if (line->form == SLOPES) {
+    rescale_slopes(line->sums, y, step, count, multiplier, words, &s);
+    return count;
+  }
+  if (count > 1) {
+    rescale(line->sums, y, step, count / 2, line->form, s);
+  }
+  return count / 2 * 2;
 }
 
 static void depthwise_s8_line(const dmt_depthwise *d, const dmt_depthwise_line *line) {
@@ -208,18 +246,14 @@ static void depthwise_s8_line(const dmt_depthwise *d, const dmt_depthwise_line *
       sums_any(sums + 32 * tile, taps, d->taps / 2, line->at + 32 * tile, line->weights, bias);
     }
   }
-  if (line->form && count > 1) {
-    size_t words = dmt_up8(c->out.c);
-    const int32_t *right = bias + 3 * words;
-    int16x8_t r = vcombine_s16(vmovn_s32(vld1q_s32(right)), vmovn_s32(vld1q_s32(right + 4)));
-    scales s = {.low = vld1q_s32(bias + words),
-                .high = vld1q_s32(bias + words + 4),
-                .right = vsubq_s16(vdupq_n_s16((int16_t)line->form), r),
-                .zero = vdupq_n_s16((int16_t)call->out.zero_point),
-                .least = vdupq_n_s8((int8_t)dmt_signed(call, 56)),
-                .most = vdupq_n_s8((int8_t)dmt_signed(call, 60))};
-    rescale(line->sums, line->y, c->out.pixel, count / 2, line->form, s);
-    p = count / 2 * 2;
+  if (line->form != ANY && line->channels == 8) {
+    p = rescale_line(c, call, line, line->y, c->out.pixel);
+  } else if (line->form != ANY) { /* eight bytes over the sums already read, then what is wanted */
+    uint8_t *some = (uint8_t *)line->sums;
+    uint32_t last = rescale_line(c, call, line, some, 8);
+    for (; p < last; p++) {
+      memcpy(line->y + p * c->out.pixel, some + 8 * p, line->channels);
+    }
   }
   for (; p < count; p++) {
     dmt_finish(c, call, DMT_S8, line->channel, line->channels, dmt_i8_load(line->sums + 8 * p),

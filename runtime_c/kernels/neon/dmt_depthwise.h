@@ -193,6 +193,17 @@ static inline void dmt_depthwise_aim(const dmt_depthwise *d, const dmt_depthwise
   }
 }
 
+/* Outputs come into the caches in the order of their addresses, which memory likes, before blocks
+ * are written at distances. */
+static inline void dmt_depthwise_touch(const dmt_depthwise *d, const uint8_t *y, uint32_t pixels,
+                                       size_t bytes) {
+  for (; pixels > 0; pixels--, y += d->conv.out.pixel) {
+    for (size_t at = 0; at < bytes; at += DMT_ALIGN) {
+      (void)*(const volatile uint8_t *)(y + at);
+    }
+  }
+}
+
 static inline void dmt_depthwise_lines(const dmt_depthwise *d, const dmt_depthwise_part *part,
                                        uint32_t y, uint32_t rows) {
   dmt_depthwise_row *row = (dmt_depthwise_row *)(void *)part->scratch;
@@ -205,6 +216,7 @@ static inline void dmt_depthwise_lines(const dmt_depthwise *d, const dmt_depthwi
   line.sums = (int32_t *)(void *)(part->scratch + d->sums);
   line.weights = part->scratch + d->weights;
   line.y = dmt_at(&d->conv.out, part->n, y, part->x) + (size_t)part->channel * d->item;
+  dmt_depthwise_touch(d, line.y, rows * part->pixels, part->channels * d->item);
   for (uint32_t o = 0; o < part->channels; o += 8) {
     line.channel = part->channel + o;
     line.channels = part->channels - o < 8 ? part->channels - o : 8;

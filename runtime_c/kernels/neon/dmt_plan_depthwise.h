@@ -13,15 +13,17 @@
 #include "../generic/dmt_conv.h"
 
 enum {
-  DMT_DEPTHWISE_RING = 12288, /* of L1's 32 KiB; weights, sums and outputs want room too */
-  DMT_DEPTHWISE_MOST = 65536, /* a ring with more is left to the generic kernels, */
-  DMT_DEPTHWISE_TAPS = 512,   /* and so is a kernel with more taps, */
-  DMT_DEPTHWISE_STRIDE = 64,  /* or a wider stride */
-  DMT_DEPTHWISE_FAR = 524288, /* an input with more bytes is not in L2 */
-  DMT_DEPTHWISE_WIDE = 28,    /* outputs worth the trouble of a line */
-  DMT_DEPTHWISE_TILE = 4,     /* outputs computed at once */
-  DMT_DEPTHWISE_ROW = 12,     /* the device's sizeof(dmt_depthwise_row) */
-  DMT_DEPTHWISE_SLACK = 256   /* bytes behind the sums that may be read, for nothing */
+  DMT_DEPTHWISE_RING = 12288,  /* of L1's 32 KiB; weights, sums and outputs want room too, */
+  DMT_DEPTHWISE_FULL = 17408,  /* but whole pixels from memory are worth something */
+  DMT_DEPTHWISE_MOST = 65536,  /* a ring with more is left to the generic kernels, */
+  DMT_DEPTHWISE_TAPS = 512,    /* and so is a kernel with more taps, */
+  DMT_DEPTHWISE_STRIDE = 64,   /* or a wider stride */
+  DMT_DEPTHWISE_NEAR = 262144, /* bytes of an input that is in L2 */
+  DMT_DEPTHWISE_FAR = 524288,  /* and of one that is not */
+  DMT_DEPTHWISE_WIDE = 28,     /* outputs worth the trouble of a line */
+  DMT_DEPTHWISE_TILE = 4,      /* outputs computed at once */
+  DMT_DEPTHWISE_ROW = 12,      /* the device's sizeof(dmt_depthwise_row) */
+  DMT_DEPTHWISE_SLACK = 256    /* bytes behind the sums that may be read, for nothing */
 };
 
 /* Where the first output of a row meets its taps, in block 0. The taps of rows outside are left out
@@ -87,29 +89,38 @@ static inline void dmt_depthwise_group(dmt_depthwise *d, uint32_t rows) {
   d->slots = (uint32_t)d->conv.y.kernel + (rows - 1) * (uint32_t)d->conv.y.stride;
 }
 
-/* Narrow rows go together, as far as the ring holds them: there is less to begin and to end. */
-static inline uint32_t dmt_depthwise_rows(dmt_depthwise *d, uint32_t line) {
-  const dmt_conv *c = &d->conv;
-  int joined = c->out.row == c->out.w * c->out.pixel && c->y.dilation == 1;
-  uint32_t rows = joined ? dmt_ceil(DMT_DEPTHWISE_WIDE, c->out.w) : 1;
-  rows = rows < c->out.h ? rows : c->out.h;
-  do {
-    dmt_depthwise_group(d, rows);
-  } while (dmt_depthwise_size(d, c->out.w, line) > DMT_DEPTHWISE_RING && --rows > 0);
-  dmt_depthwise_group(d, rows > 0 ? rows : 1);
-  return rows;
+/* Blocks that a chunk has at least. What is in L2 may be read in any order; from memory, whole
+ * pixels come faster than parts of them, and wide parts faster than narrow ones. */
+static inline uint32_t dmt_depthwise_wanted(const dmt_depthwise *d) {
+  const dmt_grid *in = &d->conv.in;
+  uint32_t line = 8 / d->item, lines = dmt_ceil(dmt_up8(d->conv.out.c) / 8, line), wanted = 1;
+  uint64_t bytes = dmt_times(in->h, in->row);
+  if (bytes > DMT_DEPTHWISE_FAR) {
+    wanted = lines <= 10 ? lines : 8;
+  } else if (bytes > DMT_DEPTHWISE_NEAR) {
+    wanted = 4;
+  }
+  return (wanted < lines ? wanted : lines) * line;
 }
 
-/* Outputs that a strip has at least. From memory, whole pixels come faster than parts of them. */
-static inline uint32_t dmt_depthwise_least(dmt_depthwise *d, uint32_t line) {
-  const dmt_grid *in = &d->conv.in;
-  uint32_t width = d->conv.out.w, least = width;
-  if (width >= DMT_DEPTHWISE_WIDE || dmt_depthwise_rows(d, line) == 0) {
-    dmt_depthwise_group(d, 1);
-    least = dmt_times(in->h, in->row) > DMT_DEPTHWISE_FAR ? 8 : 16;
-    least = least < width ? least : width;
+/* Outputs that a strip has at least. Narrow rows go together, as far as the ring holds them: there
+ * is less to begin and to end. */
+static inline uint32_t dmt_depthwise_least(dmt_depthwise *d, uint32_t wanted) {
+  const dmt_conv *c = &d->conv;
+  int joined = c->out.row == c->out.w * c->out.pixel && c->y.dilation == 1;
+  uint32_t rows = joined ? dmt_ceil(DMT_DEPTHWISE_WIDE, c->out.w) : 1, least;
+  for (rows = rows < c->out.h ? rows : c->out.h; rows > 1; rows--) {
+    dmt_depthwise_group(d, rows);
+    if (dmt_depthwise_size(d, c->out.w, wanted) <= DMT_DEPTHWISE_RING) {
+      return c->out.w;
+    }
   }
-  while (least > 4 && dmt_depthwise_size(d, least, line) > DMT_DEPTHWISE_RING) {
+  dmt_depthwise_group(d, 1);
+  least = c->out.w < 16 ? c->out.w : 16;
+  while (least > 8 && dmt_depthwise_size(d, least, wanted) > DMT_DEPTHWISE_RING) {
+    least = (least - 1) / 4 * 4;
+  }
+  while (least > 4 && dmt_depthwise_size(d, least, wanted) > DMT_DEPTHWISE_FULL) {
     least = (least - 1) / 4 * 4;
   }
   return least;
@@ -125,17 +136,19 @@ static inline int dmt_depthwise_plan(dmt_depthwise *d) {
       (uint32_t)c->y.stride > DMT_DEPTHWISE_STRIDE) {
     return 0;
   }
-  uint32_t most = dmt_depthwise_least(d, line), strips, blocks;
-  uint64_t ring = dmt_depthwise_size(d, most, line);
+  uint32_t wanted = dmt_depthwise_wanted(d), most = dmt_depthwise_least(d, wanted);
+  uint64_t room = dmt_depthwise_size(d, most, wanted), ring = dmt_depthwise_size(d, most, line);
+  uint32_t strips, blocks;
   if (ring > DMT_DEPTHWISE_MOST) {
     return 0;
   }
-  uint32_t lines = (uint32_t)(DMT_DEPTHWISE_RING / ring);
+  room = room < DMT_DEPTHWISE_RING || room > DMT_DEPTHWISE_FULL ? DMT_DEPTHWISE_RING : room;
+  uint32_t lines = (uint32_t)(room / ring);
   lines = lines > 0 ? lines : 1;
   blocks = lines * line < all ? lines * line : all;
   blocks = dmt_ceil(dmt_ceil(all, dmt_ceil(all, blocks)), line) * line; /* chunks alike */
   blocks = blocks < all ? blocks : all;
-  while (most < width && dmt_depthwise_size(d, most + 4, blocks) <= DMT_DEPTHWISE_RING) {
+  while (most < width && dmt_depthwise_size(d, most + 4, blocks) <= room) {
     most += 4;
   }
   most = most < width ? most : width;
