@@ -60,7 +60,7 @@ static dmt_status conv_open(const dmt_call *call, conv_job *job) {
     job->patches = job->plan.pixels * job->run + 8;
     job->patches = (job->patches + DMT_ALIGN - 1) / DMT_ALIGN * DMT_ALIGN;
   } else if (job->plan.parts > 1) {
-    job->waiting = (job->plan.pixels * 16 * job->quads + 63) / DMT_ALIGN * DMT_ALIGN;
+    job->waiting = (job->plan.pixels * 16 * job->quads + 255) / DMT_ALIGN * DMT_ALIGN;
   }
   return DMT_OK;
 }
@@ -253,32 +253,25 @@ static void conv_gather(const conv_sweep *s) {
 /* --- Sums and outputs ---------------------------------------------------------------------------
  */
 
-/* The biases of four outputs, twice. */
-static void conv_biases(const conv_sweep *s, uint32_t quad, int32_t *to) {
-  const dmt_conv *c = &s->job->conv;
-  uint32_t n = dmt_least(c->og - 4 * quad, 4);
-  int32x4_t bias = dmt_end_words(s->job->end, 0, s->group * c->og + 4 * quad, n);
-  vst1q_s32(to, bias);
-  vst1q_s32(to + 4, bias);
-}
-
-/* The sums of four outputs, or what this part adds to them. */
+/* The sums of four outputs in a part, as running totals (dmt_dots_s8.h). */
 static void conv_sum(const conv_sweep *s, uint32_t quad, int32_t *sums) {
   const conv_job *job = s->job;
   size_t output = (size_t)job->taps * job->run;
   const int8_t *weights = (const int8_t *)job->conv.weights;
   weights += 4 * (((size_t)s->group * job->quads + quad) * output + (size_t)s->tap * job->run);
-  uint32_t count = s->pixels.end - s->pixels.begin, more = s->tap + s->input > 0;
-  dmt_dots_part part = {weights + 4 * (size_t)s->input, s->taps, s->chunks, s->half, 32 * more};
-  int32_t biases[8];
-  conv_biases(s, quad, biases);
-  const int32_t *from = more ? sums : biases;
+  dmt_dots_part part = {weights + 4 * (size_t)s->input, s->taps, s->chunks, s->half};
+  uint32_t count = s->pixels.end - s->pixels.begin;
   if (count > 1 && part.chunks > 0) {
-    dmt_dots_2x4(&part, s->at, (count + 1) / 2, from, sums);
-    return;
+    dmt_dots_2x4(&part, s->at, (count + 1) / 2, sums);
+  } else {
+    dmt_dots_1x4(&part, s->at, count, sums);
   }
-  for (uint32_t p = 0; p < count; p++, from += more ? 4 : 0) {
-    dmt_dots_1x4(&part, s->at + (size_t)(p / 2) * 2 * s->taps + p % 2, from, sums + 4 * (size_t)p);
+}
+
+/* Running totals are added to those of the parts before. */
+static void conv_add(const int32_t *sums, uint32_t pairs, int32_t *waiting) {
+  for (uint32_t i = 0; i < 8 * pairs; i += 4) {
+    vst1q_s32(waiting + i, vaddq_s32(vld1q_s32(waiting + i), vld1q_s32(sums + i)));
   }
 }
 
@@ -312,7 +305,7 @@ static void conv_at_once(conv_sweep *s, int32_t *sums) {
   }
 }
 
-static void conv_in_parts(conv_sweep *s, int32_t *waiting) {
+static void conv_in_parts(conv_sweep *s, int32_t *sums, int32_t *waiting) {
   const conv_job *job = s->job;
   uint32_t count = s->pixels.end - s->pixels.begin, taps = s->taps, chunks = s->chunks;
   uint32_t half = s->half, pieces = taps > 1 ? taps : chunks + half;
@@ -328,11 +321,14 @@ static void conv_in_parts(conv_sweep *s, int32_t *waiting) {
       s->chunks = some - s->half;
     }
     conv_aim(s);
-    int32_t *sums = waiting;
-    for (uint32_t quad = s->quads.begin; quad < s->quads.end; quad++, sums += step) {
-      conv_sum(s, quad, sums);
+    int32_t *total = waiting;
+    for (uint32_t quad = s->quads.begin; quad < s->quads.end; quad++, total += step) {
+      conv_sum(s, quad, piece == 0 ? total : sums);
+      if (piece > 0) {
+        conv_add(sums, (count + 1) / 2, total);
+      }
       if (piece + some == pieces) {
-        conv_finish(s, quad, sums);
+        conv_finish(s, quad, total);
       }
     }
   }
@@ -353,11 +349,11 @@ static void conv_task(void *argument, uint32_t index) {
   dmt_range all = dmt_share(c->groups * job->quads, index % job->quad_tasks, job->quad_tasks);
   uint8_t *scratch = job->call->scratch + (size_t)index * conv_bytes(job);
   const int8_t *at[DMT_MOST_ROWS + 2];
-  int32_t sums[4 * DMT_MOST_RUN];
-  int8_t lines[DMT_END_LINE * DMT_MOST_RUN];
+  int32_t sums[4 * DMT_MOST_RUN + DMT_END_MORE];
+  int8_t lines[DMT_END_LINE * (4 + DMT_MOST_RUN + 2)];
   conv_sweep s = {.job = job, .taps = job->taps, .chunks = job->run / 16, .half = job->run / 8 % 2};
   s.at = at;
-  s.lines = lines;
+  s.lines = lines + 4 * DMT_END_LINE;
   s.aside = (int8_t *)scratch;
   s.patches = scratch + job->aside;
   int32_t *waiting = (int32_t *)(void *)(s.patches + job->patches);
@@ -373,7 +369,7 @@ static void conv_task(void *argument, uint32_t index) {
         conv_gather(&s);
       }
       if (job->plan.parts > 1) {
-        conv_in_parts(&s, waiting);
+        conv_in_parts(&s, sums, waiting);
       } else {
         conv_at_once(&s, sums);
       }

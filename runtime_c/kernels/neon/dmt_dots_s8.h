@@ -9,27 +9,31 @@
 
 #include "../generic/dmt_lanes.h"
 
-/* A part of the sums of four outputs: `taps` rows of `chunks` x 16 inputs, and eight more. What it
- * adds to, eight words for a pair of pixels, is `step` bytes further for the next one. */
+/* A part of the sums of four outputs: `taps` rows of `chunks` x 16 inputs, and eight more. */
 typedef struct {
   const int8_t *weights;
-  uint32_t taps, chunks, half, step;
+  uint32_t taps, chunks, half;
 } dmt_dots_part;
 
-#define DMT_DOT(acc, sum, x0, x1, w0, w1, acc_before, sum_before)                                  \
+/* The products of one pixel and output, into q6 or q7; then those before them are added. */
+#define DMT_DOT(sum, x0, x1, w0, w1, add)                                                          \
   "vmull.s8 q" #sum ", d" #x0 ", d" #w0 "\n"                                                       \
-  "vmlal.s8 q" #sum ", d" #x1 ", d" #w1 "\n"                                                       \
-  "vpadal.s16 q" #acc_before ", q" #sum_before "\n"
+  "vmlal.s8 q" #sum ", d" #x1 ", d" #w1 "\n" add
 
-/* Sixteen inputs (q0, q1) by the weights q2-q5; then the loads of what comes next. */
+/* Sixteen inputs of two pixels (q0, q1) by the weights q2-q5 of four outputs, added to q8-q11 and
+ * q12-q15; in between the loads of what comes next. */
 #define DMT_DOTS_2X4(load_x0, load_x1, load_w01, load_w23)                                         \
-  "vmull.s8 q6, d0, d4\n"                                                                          \
-  "vmlal.s8 q6, d1, d5\n" DMT_DOT(8, 7, 2, 3, 4, 5, 8, 6) DMT_DOT(9, 6, 0, 1, 6, 7, 12, 7)         \
-      DMT_DOT(13, 7, 2, 3, 6, 7, 9, 6) load_w01 DMT_DOT(10, 6, 0, 1, 8, 9, 13, 7)                  \
-          DMT_DOT(14, 7, 2, 3, 8, 9, 10, 6) DMT_DOT(11, 6, 0, 1, 10, 11, 14, 7)                    \
-              load_x0 DMT_DOT(15, 7, 2, 3, 10, 11, 11, 6) load_x1 load_w23 "vpadal.s16 q15, q7\n"
+  DMT_DOT(6, 0, 1, 4, 5, "")                                                                       \
+  DMT_DOT(7, 2, 3, 4, 5, "vpadal.s16 q8, q6\n")                                                    \
+  DMT_DOT(6, 0, 1, 6, 7, "vpadal.s16 q12, q7\n")                                                   \
+  DMT_DOT(7, 2, 3, 6, 7, "vpadal.s16 q9, q6\n")                                                    \
+  load_w01 DMT_DOT(6, 0, 1, 8, 9, "vpadal.s16 q13, q7\n")                                          \
+      DMT_DOT(7, 2, 3, 8, 9, "vpadal.s16 q10, q6\n")                                               \
+          DMT_DOT(6, 0, 1, 10, 11, "vpadal.s16 q14, q7\n")                                         \
+              load_x0 DMT_DOT(7, 2, 3, 10, 11, "vpadal.s16 q11, q6\n") load_x1 load_w23            \
+      "vpadal.s16 q15, q7\n"
 
-/* The same of eight inputs (d0, d2) by the weights d4-d7, two at a time. */
+/* Eight inputs (d0, d2) by the weights in one register, added to `first` and `second`. */
 #define DMT_HALF_DOTS(first, second, w)                                                            \
   "vmull.s8 q6, d0, d" #w "\n"                                                                     \
   "vmull.s8 q7, d2, d" #w "\n"                                                                     \
@@ -44,63 +48,61 @@ typedef struct {
   "ldr %[x0], [%[at]], #4\n"                                                                       \
   "ldr %[x1], [%[at]], #4\n"
 
-/* sums[pair][pixel of two][output of four] = those at `from` + the part. The rows of tap t of a
- * pair start at at[2 * (pair * taps + t)] and the next; two more behind all of them are read, and
- * not used. chunks is at least 1. */
+/* sums[pair][pixel of two][output of four] are running totals over the pairs: to clear the
+ * registers each time would take longer than to subtract. The rows of tap t of a pair start at at[2
+ * * (pair * taps + t)] and the next; two more behind all of them are read, and not used. chunks is
+ * at least 1. */
 static inline void dmt_dots_2x4(const dmt_dots_part *part, const int8_t *const *at, uint32_t pairs,
-                                const int32_t *from, int32_t *sums) {
+                                int32_t *sums) {
   const int8_t *x0, *x1, *w;
   uint32_t n, taps;
   __asm__ volatile(
-      DMT_NEXT_ROWS "ldr %[w], [%[part]]\n" DMT_LOAD_X0 DMT_LOAD_X1 DMT_LOAD_W01 DMT_LOAD_W23
-                    "1:\n" /* a pair of pixels */
-                    "ldr %[taps], [%[part], #4]\n"
-                    "vmov.i32 q8, #0\n"
-                    "vmov.i32 q9, #0\n"
-                    "vmov.i32 q10, #0\n"
-                    "vmov.i32 q11, #0\n"
-                    "vmov.i32 q12, #0\n"
-                    "vmov.i32 q13, #0\n"
-                    "vmov.i32 q14, #0\n"
-                    "vmov.i32 q15, #0\n"
-                    "2:\n" /* a tap */
-                    "ldr %[n], [%[part], #8]\n"
-                    "subs %[n], %[n], #1\n"
-                    "beq 4f\n"
-                    "3:\n"
-                    "subs %[n], %[n], #1\n" DMT_DOTS_2X4(
-                        DMT_LOAD_X0, DMT_LOAD_X1, DMT_LOAD_W01,
-                        DMT_LOAD_W23) "bne 3b\n"
-                                      "4:\n" /* its last chunk */
-                                      "ldr %[n], [%[part], #12]\n"
-                                      "cmp %[n], #0\n"
-                                      "bne 6f\n" DMT_NEXT_ROWS "subs %[taps], %[taps], #1\n"
-                                      "it eq\n"
-                                      "ldreq %[w], [%[part]]\n" DMT_DOTS_2X4(
-                                          DMT_LOAD_X0, DMT_LOAD_X1, DMT_LOAD_W01,
-                                          DMT_LOAD_W23) "bne 2b\n"
-                                                        "5:\n"
-                                                        "vpadd.i32 d12, d16, d17\n"
-                                                        "vpadd.i32 d13, d18, d19\n"
-                                                        "vpadd.i32 d14, d20, d21\n"
-                                                        "vpadd.i32 d15, d22, d23\n"
-                                                        "vpadd.i32 d24, d24, d25\n"
-                                                        "vpadd.i32 d25, d26, d27\n"
-                                                        "vpadd.i32 d26, d28, d29\n"
-                                                        "vpadd.i32 d27, d30, d31\n"
-                                                        "ldr %[n], [%[part], #16]\n"
-                                                        "vld1.32 {d16-d19}, [%[from]], %[n]\n"
-                                                        "vpadd.i32 d12, d12, d13\n"
-                                                        "vpadd.i32 d13, d14, d15\n"
-                                                        "vpadd.i32 d14, d24, d25\n"
-                                                        "vpadd.i32 d15, d26, d27\n"
-                                                        "vadd.i32 q6, q6, q8\n"
-                                                        "vadd.i32 q7, q7, q9\n"
-                                                        "subs %[pairs], %[pairs], #1\n"
-                                                        "vst1.32 {d12-d15}, [%[sums]]!\n"
-                                                        "bne 1b\n"
-                                                        "b 7f\n"
-                                                        "6:\n" /* eight more inputs */
+      "vmov.i32 q8, #0\n"
+      "vmov.i32 q9, #0\n"
+      "vmov.i32 q10, #0\n"
+      "vmov.i32 q11, #0\n"
+      "vmov.i32 q12, #0\n"
+      "vmov.i32 q13, #0\n"
+      "vmov.i32 q14, #0\n"
+      "vmov.i32 q15, #0\n" DMT_NEXT_ROWS
+      "ldr %[w], [%[part]]\n" DMT_LOAD_X0 DMT_LOAD_X1 DMT_LOAD_W01 DMT_LOAD_W23
+      "1:\n" /* a pair of pixels */
+      "ldr %[taps], [%[part], #4]\n"
+      "2:\n" /* a tap */
+      "ldr %[n], [%[part], #8]\n"
+      "subs %[n], %[n], #1\n"
+      "beq 4f\n"
+      "3:\n"
+      "subs %[n], %[n], #1\n" DMT_DOTS_2X4(
+          DMT_LOAD_X0, DMT_LOAD_X1, DMT_LOAD_W01,
+          DMT_LOAD_W23) "bne 3b\n"
+                        "4:\n" /* its last chunk */
+                        "ldr %[n], [%[part], #12]\n"
+                        "cmp %[n], #0\n"
+                        "bne 6f\n" DMT_NEXT_ROWS "subs %[taps], %[taps], #1\n"
+                        "it eq\n"
+                        "ldreq %[w], [%[part]]\n" DMT_DOTS_2X4(
+                            DMT_LOAD_X0, DMT_LOAD_X1, DMT_LOAD_W01,
+                            DMT_LOAD_W23) "bne 2b\n"
+                                          "5:\n" /* the four parts of each sum are added */
+                                          "vpadd.i32 d12, d16, d17\n"
+                                          "vpadd.i32 d13, d18, d19\n"
+                                          "vpadd.i32 d14, d20, d21\n"
+                                          "vpadd.i32 d15, d22, d23\n"
+                                          "vpadd.i32 d12, d12, d13\n"
+                                          "vpadd.i32 d13, d14, d15\n"
+                                          "vpadd.i32 d14, d24, d25\n"
+                                          "vpadd.i32 d15, d26, d27\n"
+                                          "subs %[pairs], %[pairs], #1\n"
+                                          "vst1.32 {d12-d13}, [%[sums]]!\n"
+                                          "vpadd.i32 d12, d28, d29\n"
+                                          "vpadd.i32 d13, d30, d31\n"
+                                          "vpadd.i32 d14, d14, d15\n"
+                                          "vpadd.i32 d15, d12, d13\n"
+                                          "vst1.32 {d14-d15}, [%[sums]]!\n"
+                                          "bne 1b\n"
+                                          "b 7f\n"
+                                          "6:\n" /* eight more inputs */
       DMT_DOTS_2X4("vld1.8 {d0}, [%[x0]]!\n", "vld1.8 {d2}, [%[x1]]!\n", DMT_LOAD_W01, "")
           DMT_NEXT_ROWS "subs %[taps], %[taps], #1\n"
                         "it eq\n"
@@ -109,42 +111,47 @@ static inline void dmt_dots_2x4(const dmt_dots_part *part, const int8_t *const *
                                 DMT_LOAD_X0 DMT_LOAD_X1 DMT_LOAD_W01 DMT_LOAD_W23 "bne 2b\n"
                                                                                   "b 5b\n"
                                                                                   "7:\n"
-      : [at] "+r"(at), [pairs] "+r"(pairs), [from] "+r"(from), [sums] "+r"(sums), [x0] "=&r"(x0),
-        [x1] "=&r"(x1), [w] "=&r"(w), [n] "=&r"(n), [taps] "=&r"(taps)
+      : [at] "+r"(at), [pairs] "+r"(pairs), [sums] "+r"(sums), [x0] "=&r"(x0), [x1] "=&r"(x1),
+        [w] "=&r"(w), [n] "=&r"(n), [taps] "=&r"(taps)
       : [part] "r"(part)
       : "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7", "q8", "q9", "q10", "q11", "q12", "q13",
         "q14", "q15", "cc", "memory");
 }
 
-/* One pixel: sums[output] = those at `from` + the part. The row of tap t starts at at[2 * t]. */
-static inline void dmt_dots_1x4(const dmt_dots_part *part, const int8_t *const *at,
-                                const int32_t *from, int32_t *sums) {
-  const int8_t *w = part->weights;
-  int32x4_t acc[4];
-  for (uint32_t o = 0; o < 4; o++) {
-    acc[o] = vdupq_n_s32(0);
-  }
-  for (uint32_t tap = 0; tap < part->taps; tap++) {
-    const int8_t *x = at[2 * tap];
-    for (uint32_t n = part->chunks; n > 0; n--, x += 16, w += 64) {
-      int8x16_t in = vld1q_s8(x);
-      for (uint32_t o = 0; o < 4; o++) {
-        int8x16_t by = vld1q_s8(w + 16 * o);
-        int16x8_t two = vmull_s8(vget_low_s8(in), vget_low_s8(by));
-        two = vmlal_s8(two, vget_high_s8(in), vget_high_s8(by));
-        acc[o] = vpadalq_s16(acc[o], two);
+/* The same of any part, a pixel at a time: of the second of a pair only where there is one. */
+static inline void dmt_dots_1x4(const dmt_dots_part *part, const int8_t *const *at, uint32_t count,
+                                int32_t *sums) {
+  for (uint32_t second = 0; second < 2 && second < count; second++) {
+    int32x4_t acc[4];
+    for (uint32_t o = 0; o < 4; o++) {
+      acc[o] = vdupq_n_s32(0);
+    }
+    for (uint32_t p = second; p < count; p += 2) {
+      const int8_t *w = part->weights, *const *rows =
+                                           at + (size_t)(p - second) * part->taps + second;
+      for (uint32_t tap = 0; tap < part->taps; tap++) {
+        const int8_t *x = rows[2 * tap];
+        for (uint32_t n = part->chunks; n > 0; n--, x += 16, w += 64) {
+          int8x16_t in = vld1q_s8(x);
+          for (uint32_t o = 0; o < 4; o++) {
+            int8x16_t by = vld1q_s8(w + 16 * o);
+            int16x8_t two = vmull_s8(vget_low_s8(in), vget_low_s8(by));
+            two = vmlal_s8(two, vget_high_s8(in), vget_high_s8(by));
+            acc[o] = vpadalq_s16(acc[o], two);
+          }
+        }
+        for (uint32_t o = 0; part->half && o < 4; o++, w += 8) {
+          acc[o] = vpadalq_s16(acc[o], vmull_s8(vld1_s8(x), vld1_s8(w)));
+        }
       }
-    }
-    for (uint32_t o = 0; part->half && o < 4; o++, w += 8) {
-      acc[o] = vpadalq_s16(acc[o], vmull_s8(vld1_s8(x), vld1_s8(w)));
+      int32x2_t half[4];
+      for (uint32_t o = 0; o < 4; o++) {
+        half[o] = vpadd_s32(vget_low_s32(acc[o]), vget_high_s32(acc[o]));
+      }
+      vst1_s32(sums + 4 * (size_t)p, vpadd_s32(half[0], half[1]));
+      vst1_s32(sums + 4 * (size_t)p + 2, vpadd_s32(half[2], half[3]));
     }
   }
-  int32x2_t half[4];
-  for (uint32_t o = 0; o < 4; o++) {
-    half[o] = vpadd_s32(vget_low_s32(acc[o]), vget_high_s32(acc[o]));
-  }
-  int32x4_t found = vcombine_s32(vpadd_s32(half[0], half[1]), vpadd_s32(half[2], half[3]));
-  vst1q_s32(sums, vaddq_s32(vld1q_s32(from), found));
 }
 
 #endif

@@ -6,7 +6,7 @@
 
 /* Outputs of a pixel that are put together, a line of the cache, before they go where they belong:
  * there pixels are often so far apart that they share few sets. */
-enum { DMT_END_LINE = 64 };
+enum { DMT_END_LINE = 64, DMT_END_MORE = 40 };
 
 /* What all outputs share. */
 typedef struct dmt_end {
@@ -48,57 +48,106 @@ DMT_INLINE dmt_end_factor dmt_end_load(const dmt_end *e, uint32_t array, uint32_
   return f;
 }
 
-DMT_INLINE int16x4_t dmt_end_scale(int32x4_t sum, const dmt_end_factor *f, const uint32_t plain) {
-  if (!plain) {
-    uint32x4_t below = vcltq_s32(sum, vdupq_n_s32(0));
-    sum = vqrdmulhq_s32(vqshlq_s32(sum, vbslq_s32(below, f[1].left, f[0].left)),
-                        vbslq_s32(below, f[1].by, f[0].by));
-    return vqmovn_s32(vrshlq_s32(sum, vbslq_s32(below, f[1].right, f[0].right)));
-  }
-  return vqmovn_s32(vrshlq_s32(vqrdmulhq_s32(sum, f[0].by), f[0].right));
+DMT_INLINE int16x4_t dmt_end_scale(int32x4_t sum, const dmt_end_factor *f) {
+  uint32x4_t below = vcltq_s32(sum, vdupq_n_s32(0));
+  sum = vqrdmulhq_s32(vqshlq_s32(sum, vbslq_s32(below, f[1].left, f[0].left)),
+                      vbslq_s32(below, f[1].by, f[0].by));
+  return vqmovn_s32(vrshlq_s32(sum, vbslq_s32(below, f[1].right, f[0].right)));
 }
 
-DMT_INLINE int8x8_t dmt_end_two(const int32_t *sums, const dmt_end_factor *f, int16x8_t zero,
-                                int8x8_t low, int8x8_t high, const uint32_t plain) {
-  int16x4_t first = dmt_end_scale(vld1q_s32(sums), f, plain);
-  int16x4_t second = dmt_end_scale(vld1q_s32(sums + 4), f, plain);
-  int8x8_t both = vqmovn_s16(vqaddq_s16(vcombine_s16(first, second), zero));
-  return vmin_s8(vmax_s8(both, low), high);
+typedef struct {
+  int16x8_t zero;
+  int8x8_t low, high;
+} dmt_end_range;
+
+DMT_INLINE void dmt_end_put(int8_t *y, int16x8_t two, const dmt_end_range *r) {
+  int8x8_t out = vmin_s8(vmax_s8(vqmovn_s16(vqaddq_s16(two, r->zero)), r->low), r->high);
+  vst1_lane_s32((int32_t *)(void *)y, vreinterpret_s32_s8(out), 0);
+  vst1_lane_s32((int32_t *)(void *)(y + DMT_END_LINE), vreinterpret_s32_s8(out), 1);
 }
 
-DMT_INLINE void dmt_end_put(int8_t *y, int8x8_t two) {
-  vst1_lane_s32((int32_t *)(void *)y, vreinterpret_s32_s8(two), 0);
-  vst1_lane_s32((int32_t *)(void *)(y + DMT_END_LINE), vreinterpret_s32_s8(two), 1);
+/* Four pixels at a time, in three steps: while some are stored, the next are rounded, and the sums
+ * of those behind are taken. What is stored first is nothing: four pixels before y are overwritten.
+ */
+static inline void dmt_end_plain(const int32_t *sums, uint32_t pairs, int8_t *y, int32x4_t bias,
+                                 const dmt_end_factor *f, const dmt_end_range *r) {
+  struct {
+    int8x16_t low, high;
+    int16x8_t zero;
+    int32x4_t bias, right, by;
+  } in = {
+      vcombine_s8(r->low, r->low), vcombine_s8(r->high, r->high), r->zero, bias, f->right, f->by};
+  uint32_t fours = (pairs + 1) / 2 + 1, step = DMT_END_LINE;
+  y -= 4 * DMT_END_LINE;
+#define DMT_END_SUMS_A                                                                             \
+  "vsub.i32 q7, q1, q5\n"                                                                          \
+  "vsub.i32 q6, q0, q4\n"                                                                          \
+  "vld1.32 {d8-d11}, [%[sums]]!\n"
+#define DMT_END_SUMS_B                                                                             \
+  "vsub.i32 q8, q4, q0\n"                                                                          \
+  "vsub.i32 q9, q5, q1\n"                                                                          \
+  "vadd.i32 q7, q7, q13\n"                                                                         \
+  "vadd.i32 q8, q8, q13\n"                                                                         \
+  "vadd.i32 q9, q9, q13\n"                                                                         \
+  "vadd.i32 q6, q6, q13\n"
+  __asm__ volatile("vldmia %[in], {d20-d31}\n" /* low, high, zero, bias, right, by */
+                   "vmov.i32 q4, #0\n"
+                   "vmov.i32 q5, #0\n"
+                   "vld1.32 {d0-d3}, [%[sums]]!\n" DMT_END_SUMS_A DMT_END_SUMS_B "1:\n"
+                   "subs %[fours], %[fours], #1\n"
+                   "vqrdmulh.s32 q7, q7, q15\n"
+                   "vqadd.s16 q2, q2, q12\n"
+                   "vqrdmulh.s32 q6, q6, q15\n"
+                   "vqrdmulh.s32 q8, q8, q15\n"
+                   "vld1.32 {d0-d3}, [%[sums]]!\n"
+                   "vrshl.s32 q6, q6, q14\n"
+                   "vqmovn.s16 d4, q2\n"
+                   "vqrdmulh.s32 q9, q9, q15\n"
+                   "vqadd.s16 q3, q3, q12\n"
+                   "vqmovn.s16 d5, q3\n"
+                   "vmax.s8 q2, q2, q10\n"
+                   "vrshl.s32 q8, q8, q14\n"
+                   "vrshl.s32 q7, q7, q14\n"
+                   "vmin.s8 q2, q2, q11\n"
+                   "vst1.32 {d4[0]}, [%[y]], %[step]\n"
+                   "vrshl.s32 q9, q9, q14\n"
+                   "vst1.32 {d4[1]}, [%[y]], %[step]\n"
+                   "vst1.32 {d5[0]}, [%[y]], %[step]\n"
+                   "vst1.32 {d5[1]}, [%[y]], %[step]\n"
+                   "vqmovn.s32 d4, q6\n"
+                   "vqmovn.s32 d5, q7\n" DMT_END_SUMS_A "vqmovn.s32 d7, q9\n"
+                   "vqmovn.s32 d6, q8\n" DMT_END_SUMS_B "bne 1b\n"
+                   : [sums] "+r"(sums), [y] "+r"(y), [fours] "+r"(fours)
+                   : [in] "r"(&in), [step] "r"(step)
+                   : "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7", "q8", "q9", "q10", "q11",
+                     "q12", "q13", "q14", "q15", "cc", "memory");
 }
 
-DMT_INLINE void dmt_end_as(const dmt_end *e, const int32_t *sums, uint32_t pairs, int8_t *y,
-                           uint32_t first, uint32_t n, const uint32_t plain) {
-  dmt_end_factor f[2];
-  f[0] = f[1] = dmt_end_load(e, 1, first, n);
-  if (!plain && e->conv->slopes) {
-    f[1] = dmt_end_load(e, 4, first, n);
-  }
-  int16x8_t zero = vdupq_n_s16((int16_t)e->zero);
-  int8x8_t low = vdup_n_s8((int8_t)e->low), high = vdup_n_s8((int8_t)e->high);
-  for (; plain && pairs >= 2; pairs -= 2, sums += 16, y += 4 * DMT_END_LINE) {
-    int8x8_t a = dmt_end_two(sums, f, zero, low, high, plain);
-    int8x8_t b = dmt_end_two(sums + 8, f, zero, low, high, plain);
-    dmt_end_put(y, a);
-    dmt_end_put(y + 2 * DMT_END_LINE, b);
-  }
-  for (; pairs > 0; pairs--, sums += 8, y += 2 * DMT_END_LINE) {
-    dmt_end_put(y, dmt_end_two(sums, f, zero, low, high, plain));
-  }
-}
-
-/* sums[pixel][4] become n <= 4 outputs from `first` on; those of a pixel stand DMT_END_LINE bytes
- * behind those of the last, and are always four. */
+/* The running totals sums[pair][pixel of two][4] become n <= 4 outputs from `first` on; those of a
+ * pixel stand DMT_END_LINE bytes behind those of the last, and are always four. DMT_END_MORE more
+ * sums are read, and four lines before and two behind are overwritten. */
 static inline void dmt_end_pairs(const dmt_end *e, const int32_t *sums, uint32_t pairs, int8_t *y,
                                  uint32_t first, uint32_t n) {
+  dmt_end_factor f[2];
+  dmt_end_range r = {vdupq_n_s16((int16_t)e->zero), vdup_n_s8((int8_t)e->low),
+                     vdup_n_s8((int8_t)e->high)};
+  int32x4_t bias = dmt_end_words(e, 0, first, n), less[2] = {vdupq_n_s32(0), vdupq_n_s32(0)};
+  f[0] = f[1] = dmt_end_load(e, 1, first, n);
   if (e->plain) {
-    dmt_end_as(e, sums, pairs, y, first, n, 1);
-  } else {
-    dmt_end_as(e, sums, pairs, y, first, n, 0);
+    dmt_end_plain(sums, pairs, y, bias, f, &r);
+    return;
+  }
+  if (e->conv->slopes) {
+    f[1] = dmt_end_load(e, 4, first, n);
+  }
+  for (; pairs > 0; pairs--, sums += 8, y += 2 * DMT_END_LINE) {
+    int16x4_t h[2];
+    for (uint32_t i = 0; i < 2; i++) {
+      int32x4_t total = vld1q_s32(sums + 4 * i);
+      h[i] = dmt_end_scale(vaddq_s32(vsubq_s32(total, less[i]), bias), f);
+      less[i] = total;
+    }
+    dmt_end_put(y, vcombine_s16(h[0], h[1]), &r);
   }
 }
 
