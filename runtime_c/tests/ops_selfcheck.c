@@ -165,7 +165,11 @@ static void make_conv(test *t, uint32_t dtype) {
   uint32_t og = packing == 2 ? 1 + (below(4) == 0) : between(1, 67);
   uint32_t square = packing == 1 && below(2); /* 3 x 3, of which there are faster ways */
   ig = square ? 4 * between(1, 10) : ig;
-  uint32_t in[4] = {between(1, 2), groups * ig, between(1, 7), between(1, 12)};
+  uint32_t wide = packing == 5 && below(8) == 0; /* sums in several parts */
+  ig = wide ? between(1000, 1500) : ig;
+  og = wide ? between(250, 350) : og;
+  uint32_t in[4] = {between(1, 2), groups * ig, between(wide ? 6 : 1, 7),
+                    between(wide ? 9 : 1, 12)};
   uint32_t out[4] = {in[0], groups * og, between(1, 7), between(1, 12)}, taps = ig, outputs;
   for (uint32_t i = 0; i < 2; i++) {
     t->param[i] = below(3) ? between(1, 4) : 1;
@@ -174,7 +178,7 @@ static void make_conv(test *t, uint32_t dtype) {
     t->param[6 + i] = below(5);
     taps *= t->param[i];
   }
-  if (below(4) == 0) { /* a row of pixels, 1 x 1 */
+  if (wide || below(4) == 0) { /* a row of pixels, 1 x 1 */
     const uint32_t unit[8] = {1, 1, 1, 1, 1, 1, 0, 0};
     memcpy(t->param, unit, sizeof unit);
     memcpy(&out[2], &in[2], 2 * sizeof *in);

@@ -60,7 +60,11 @@ static dmt_status conv_open(const dmt_call *call, conv_job *job) {
     job->patches = job->plan.pixels * job->run + 8;
     job->patches = (job->patches + DMT_ALIGN - 1) / DMT_ALIGN * DMT_ALIGN;
   } else if (job->plan.parts > 1) {
-    job->waiting = (job->plan.pixels * 16 * job->quads + 255) / DMT_ALIGN * DMT_ALIGN;
+    uint32_t most = DMT_MOST_WAITING / 16 / job->plan.pixels;
+    job->waiting =
+        (job->plan.pixels * 16 * dmt_least(job->quads, most) + 255) / DMT_ALIGN * DMT_ALIGN;
+    job->patches =
+        job->taps > 1 ? 0 : (job->plan.pixels * 16 * job->plan.part + 63) / DMT_ALIGN * DMT_ALIGN;
   }
   return DMT_OK;
 }
@@ -297,6 +301,24 @@ static void conv_finish(const conv_sweep *s, uint32_t quad, const int32_t *sums)
   }
 }
 
+/* The rows of a single tap, one behind the other. */
+static void conv_copy(const conv_sweep *s) {
+  uint32_t count = s->pixels.end - s->pixels.begin, length = 16 * s->chunks + 8 * s->half;
+  int8_t *to = (int8_t *)s->patches;
+  for (uint32_t p = 0; p < count; p++, to += length) {
+    const int8_t *from = s->at[p];
+    for (uint32_t i = 0; i < s->chunks; i++) {
+      vst1q_s8(to + 16 * i, vld1q_s8(from + 16 * i));
+    }
+    if (s->half) {
+      vst1_s8(to + length - 8, vld1_s8(from + length - 8));
+    }
+    s->at[p] = to;
+  }
+  s->at[count] = s->at[count - 1]; /* of a pair, or read ahead */
+  s->at[count + 1] = s->at[count + 2] = s->at[0];
+}
+
 static void conv_at_once(conv_sweep *s, int32_t *sums) {
   conv_aim(s);
   for (uint32_t quad = s->quads.begin; quad < s->quads.end; quad++) {
@@ -305,6 +327,8 @@ static void conv_at_once(conv_sweep *s, int32_t *sums) {
   }
 }
 
+/* Part after part; of a single tap the inputs are copied, for they stand apart, often at distances
+ * that share few sets of the cache. */
 static void conv_in_parts(conv_sweep *s, int32_t *sums, int32_t *waiting) {
   const conv_job *job = s->job;
   uint32_t count = s->pixels.end - s->pixels.begin, taps = s->taps, chunks = s->chunks;
@@ -321,6 +345,9 @@ static void conv_in_parts(conv_sweep *s, int32_t *sums, int32_t *waiting) {
       s->chunks = some - s->half;
     }
     conv_aim(s);
+    if (taps == 1) {
+      conv_copy(s);
+    }
     int32_t *total = waiting;
     for (uint32_t quad = s->quads.begin; quad < s->quads.end; quad++, total += step) {
       conv_sum(s, quad, piece == 0 ? total : sums);
@@ -369,7 +396,13 @@ static void conv_task(void *argument, uint32_t index) {
         conv_gather(&s);
       }
       if (job->plan.parts > 1) {
-        conv_in_parts(&s, sums, waiting);
+        dmt_range quads = s.quads;
+        uint32_t most = DMT_MOST_WAITING / 16 / job->plan.pixels;
+        for (; s.quads.begin < quads.end; s.quads.begin = s.quads.end) {
+          s.quads.end = s.quads.begin + dmt_least(quads.end - s.quads.begin, most);
+          conv_in_parts(&s, sums, waiting);
+        }
+        s.quads = quads;
       } else {
         conv_at_once(&s, sums);
       }

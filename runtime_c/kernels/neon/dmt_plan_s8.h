@@ -9,10 +9,10 @@
 #include "../generic/dmt_conv.h"
 
 enum {
-  DMT_L1_BYTES = 26624,     /* of 32 KiB, for a run of pixels and the weights of a part */
-  DMT_MOST_ROWS = 1024,     /* of a run: a pointer each */
-  DMT_MOST_RUN = 256,       /* pixels */
-  DMT_MOST_WAITING = 131072 /* bytes of sums */
+  DMT_L1_BYTES = 19456,    /* of 32 KiB, for a run of pixels and the weights of a part */
+  DMT_MOST_ROWS = 1024,    /* of a run: a pointer each */
+  DMT_MOST_RUN = 256,      /* pixels */
+  DMT_MOST_WAITING = 65536 /* bytes of sums */
 };
 
 typedef struct {
@@ -35,15 +35,15 @@ static inline uint64_t dmt_plan_try(const dmt_conv *c, dmt_dots d, dmt_plan *pla
   uint32_t room = weights < DMT_L1_BYTES / 2 ? DMT_L1_BYTES - weights : DMT_L1_BYTES / 2;
   uint32_t fit = room / (fresh + 4 * taps + 16 + dmt_least(c->og, 64));
   fit = dmt_least(dmt_least(fit, DMT_MOST_ROWS / taps - 2), DMT_MOST_RUN) & ~1u;
-  if (plan->parts > 1) {
-    fit = dmt_least(fit, DMT_MOST_WAITING / 16 / dmt_ceil(c->og, 4)) & ~1u;
-  }
   plan->pixels = fit < 2 ? 2 : fit;
   uint32_t runs = dmt_ceil(all, plan->pixels);
   plan->pixels = (dmt_ceil(all, runs) + 1u) & ~1u; /* equal ones */
   uint64_t bytes = (uint64_t)run * taps * c->og;
-  uint64_t cost = bytes / 64 * (bytes > 600000 ? 28 : 14) * runs;
-  return cost + (uint64_t)(plan->parts - 1) * all * c->og * 3;
+  uint64_t cost = bytes / 64 * (bytes > 600000 ? 28 : 14);
+  if (plan->parts > 1) { /* the weights are read in jumps */
+    cost += bytes > 600000 ? bytes / length * 30 : 0;
+  }
+  return cost * runs + (uint64_t)(plan->parts - 1) * all * c->og * 3;
 }
 
 static inline dmt_plan dmt_plan_of(const dmt_conv *c, dmt_dots d) {
