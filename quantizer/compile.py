@@ -172,7 +172,7 @@ def compile(
         result = None
         if images.judge is not None:
             result = judge_model(model, reference, images.judge, preprocess, output, top_k, quiet)
-        memory = Model.open(model, kernels="generic").memory  # as on the device
+        memory = Model.open(model, kernels="generic").device_memory
     table_path = None if table is None else path.with_suffix(".dtable")
     if table is not None and table_path is not None:
         write_whole(table_path, [to_text(table).encode()])

@@ -97,7 +97,7 @@ def _as_data(problem: DemitasseError) -> dict[str, Any]:
 
 def _model(path: Path) -> tuple[Answer, Summary]:
     file = read_model(path)
-    memory = Model.open(path, kernels="generic").memory  # as on the device; and it checks the file
+    memory = Model.open(path, kernels="generic").device_memory  # and it checks the file
     summary, floats = summarise_model(file), float_rows(file)
     bound = int(str(file.metadata.get("lower_bound", 0)))
     data: dict[str, Any] = {

@@ -76,8 +76,22 @@ def plan(program: Program) -> Plan:
         if best_size < 0 or size < best_size:
             best, best_size = offsets, size
     offsets = {name: best[_final(shared, name)] for name in (*lives, *shared)}
-    scratch = tuple((best.get(f"{HIDDEN}scratch.{i}", 0), size) for i, size in enumerate(rooms))
-    return Plan(offsets, max(best_size, _largest(program)), bound, scratch)
+    size = max(best_size, _largest(program))
+    scratch = tuple(_room(i, best, lives, size) for i in range(len(rooms)))
+    return Plan(offsets, size, bound, scratch)
+
+
+def _room(step: int, offsets: dict[str, int], lives: dict[str, Life], size: int) -> tuple[int, int]:
+    """Offset and bytes of the largest part of the arena that no tensor needs in a step."""
+    own = f"{HIDDEN}scratch.{step}"
+    alive = ((n, life) for n, life in lives.items() if life.first <= step <= life.last and n != own)
+    taken = sorted((offsets[name], offsets[name] + life.size) for name, life in alive)
+    best = end = room = 0
+    for start, after in [*taken, (size, size)]:
+        if start - end > room:
+            best, room = end, start - end
+        end = max(end, after)
+    return best, room
 
 
 def _largest(program: Program) -> int:

@@ -147,7 +147,7 @@ class Model:
         self._config = lib.Config(table, threads, None, None, None)
         if threads > 1:
             self._start_pool(threads)
-        self.memory = self._sizes()
+        self.memory = self._sizes(self._config)
         self._arena = _aligned(self.memory.arena)
         self._context = self._make_context(self._config)
         self._observed: _Observed | None = None
@@ -272,11 +272,18 @@ class Model:
         # The pool's memory lives in the arguments until the workers have ended.
         weakref.finalize(self, _stop_pool, self._c, pool, memory, os.getpid())
 
-    def _sizes(self) -> Memory:
+    @property
+    def device_memory(self) -> Memory:
+        """What the model needs on an ARMv7 with NEON, on one thread."""
+        neon = ctypes.addressof(ctypes.c_void_p.in_dll(self._c, "dmt_neon"))
+        operators = with_added(neon)
+        return self._sizes(lib.Config(ctypes.addressof(operators), 1, None, None, None))
+
+    def _sizes(self, config: lib.Config) -> Memory:
         sizes, where = lib.Sizes(), lib.Where()
         model = self._model.ctypes.data, self._size
-        if self._c.dmt_sizes(self._config, *model, ctypes.byref(sizes)) != lib.OK:
-            status = self._c.dmt_check(self._config, *model, ctypes.byref(where))
+        if self._c.dmt_sizes(config, *model, ctypes.byref(sizes)) != lib.OK:
+            status = self._c.dmt_check(config, *model, ctypes.byref(where))
             _check(status or lib.E_MEMORY, self._file, where)
         return Memory(sizes.persistent, sizes.arena)
 

@@ -391,11 +391,14 @@ static void make_dequantize(test *t, uint32_t dtype) { pair(t, dtype, DMT_F32); 
 
 #include "ops_depthwise.h"
 
+#include "ops_winograd.h"
+
 static const struct {
   uint32_t opcode, first, last; /* dtypes */
   void (*make)(test *t, uint32_t dtype);
 } kinds[] = {
     {DMT_OP_CONV, DMT_F32, DMT_S16, make_conv},
+    {DMT_OP_CONV, DMT_S8, DMT_S8, make_winograd},
     {DMT_OP_DECONV, DMT_F32, DMT_S16, make_conv},
     {DMT_OP_CONV, DMT_F32, DMT_S16, make_depthwise},
     {DMT_OP_POOL_MAX, DMT_F32, DMT_S16, make_pool},

@@ -30,6 +30,8 @@ def convolution(step: Step, sections: Sections) -> bytes:
     if has_four_bits(step):
         packing, packed = FOUR_BITS[packing], pack_halves(packed)
     arrays, slopes = _channel_arrays(step, weight)
+    int8 = step.opcode == Opcode.CONV and step.dtype == "int8"
+    bounded = int8 and is_bounded(weight, arrays[0])
     stride, dilation, pads = (
         getattr(op, "stride", (1, 1)),
         getattr(op, "dilation", (1, 1)),
@@ -42,12 +44,18 @@ def convolution(step: Step, sections: Sections) -> bytes:
         packed.nbytes,
         sections.arrays(arrays, outputs),
         slopes,
-    ) + clamp_of(step)
+    ) + (clamp_of(step) + struct.pack("<I", bounded))
 
 
 def has_four_bits(step: Step) -> bool:
     """Whether the weights take four bits each."""
     return int(weights_of(step).get("weight_bits", 8)) == 4
+
+
+def is_bounded(weight: np.ndarray, bias: np.ndarray) -> bool:
+    """Whether no int8 input takes an accumulator of these (outputs first) to 2^25."""
+    norms = np.abs(weight.astype(np.int64)).reshape(len(weight), -1).sum(axis=1)
+    return bool((128 * norms + np.abs(bias.astype(np.int64)) < 1 << 25).all())
 
 
 def _taps_last(step: Step) -> np.ndarray:

@@ -4,6 +4,7 @@
 #define DMT_OPERATORS_NEON_H
 
 #define DMT_NEON_OPERATORS(X)                                                                      \
+  X(dmt_op_winograd_s8_neon)                                                                       \
   X(dmt_op_conv_s16_neon)                                                                          \
   X(dmt_op_winograd_f32_neon)                                                                      \
   X(dmt_op_conv_f32_neon)                                                                          \

@@ -1,0 +1,213 @@
+/* Convolution, int8, 3 x 3 at stride 1, on NEON by Winograd in whole numbers: the bits of
+ * generic/conv_s8.c. */
+#include "dmt_neon.h"
+#include "dmt_winograd_s8.h"
+
+/* How much is worked on at a time. */
+static void winograd_sizes(dmt_winograd *w) {
+  const dmt_conv *c = &w->conv;
+  w->tiles_y = (c->out.h + 3) / 4;
+  w->tiles_x = (c->out.w + 3) / 4;
+  w->inputs = dmt_up8(c->in.c);
+  const uint32_t all = w->tiles_x * w->tiles_y * c->out.n;
+  if (w->inputs <= 64) { /* a row's inputs stay in the first cache while all weights pass */
+    w->chunk = w->inputs;
+    w->tiles = at_most(1280 / w->inputs / 4 * 4, 32);
+    w->few = 1;
+    w->many = 8;
+  } else {
+    w->chunk = 32;
+    w->tiles = 28;
+    w->few = 2;
+    w->many = 4;
+  }
+#ifdef W_TUNE
+  extern uint32_t dmt_w_tune[8];
+  if (dmt_w_tune[0]) {
+    w->tiles = dmt_w_tune[0];
+    w->chunk = at_most(dmt_w_tune[1], w->inputs);
+    w->few = dmt_w_tune[2];
+    w->many = dmt_w_tune[3];
+  }
+#endif
+  w->tiles = at_most(w->tiles, up(all, 4));
+  w->many = at_most(w->many, c->blocks);
+  w->few = at_most(w->few, w->many);
+  w->chunks = (w->inputs + w->chunk - 1) / w->chunk;
+  w->plane = aligned((size_t)w->tiles * w->chunk * 2) | 64; /* an odd number of lines: no two planes
+                                                             * begin in the same set of a cache */
+  w->v = 6 * w->chunks * 6 * w->plane;
+  w->u = aligned((size_t)w->few * 6 * w->chunk * 16);
+  w->m = (size_t)w->few * (w->tiles / 4) * 6 * 128;
+  w->h = (size_t)w->many * (w->tiles / 4) * 24 * 128;
+  w->sorted = aligned((size_t)w->many * 9 * w->inputs * 8);
+  w->copy = aligned(36 * (size_t)w->inputs);
+}
+
+static size_t winograd_bytes(const dmt_winograd *w) {
+  return w->v + w->u + w->m + w->h + w->sorted + w->copy;
+}
+
+/* Whether the file promises accumulators below 2^25. */
+static int winograd_is_bounded(const dmt_call *call) {
+  return call->param_size >= 68 && (dmt_word(call, 64) & 1);
+}
+
+/* Where the transform of the weights pays: few tiles have few products to save. */
+static int winograd_pays(const dmt_conv *c) {
+  uint32_t tiles = c->out.n * ((c->out.h + 3) / 4) * ((c->out.w + 3) / 4);
+  return tiles > 8 && c->in.c >= 16 && c->out.c >= 16;
+}
+
+static dmt_status winograd_open(const dmt_call *call, dmt_winograd *w) {
+  dmt_conv *c = &w->conv;
+  dmt_status status = dmt_conv_read(call, 0, c);
+  if (status != DMT_OK) {
+    return status;
+  }
+  int fits = c->y.kernel == 3 && c->x.kernel == 3 && c->y.stride == 1 && c->x.stride == 1 &&
+             c->y.dilation == 1 && c->x.dilation == 1 && c->groups == 1;
+  int packed = c->packing == DMT_PACKING_DOTS && !c->halves && c->in.c >= 8;
+  if (!fits || !packed || !winograd_is_bounded(call) || !winograd_pays(c) || c->in.c > 1u << 15 ||
+      c->out.c > 1u << 15 || dmt_times((uint64_t)c->out.h * c->out.w, c->out.n) > 1u << 28) {
+    return DMT_E_UNSUPPORTED;
+  }
+  w->call = call;
+  winograd_sizes(w);
+  return DMT_OK;
+}
+
+static dmt_status winograd_check(const dmt_call *call) {
+  dmt_winograd w;
+  return winograd_open(call, &w);
+}
+
+static uint32_t winograd_scratch(const dmt_call *call) {
+  dmt_winograd w;
+  winograd_open(call, &w);
+  return (uint32_t)winograd_bytes(&w);
+}
+
+#ifdef DMT_NEON
+
+#include "dmt_winograd_gemm_s8.h"
+#include "dmt_winograd_output_s8.h"
+
+static const int32_t winograd_zeros[32] __attribute__((aligned(64)));
+
+/* Where the sums of position (1, 1) start: it enters every output 16 times, so 36 times the bias
+ * there adds the bias. */
+static void winograd_start(const dmt_conv *c, uint32_t first, int32_t *start) {
+  uint32_t n = at_most(c->out.c - first, 8);
+  for (uint32_t i = 0; i < 32; i++) {
+    start[i] = i % 8 < n ? (int32_t)((uint32_t)c->channels[first + i % 8] * 36u) : 0;
+  }
+}
+
+/* The sums of one row of positions and eight outputs over one chunk of inputs; after the last chunk
+ * the row's part of the inverse. */
+static __attribute__((noinline)) void winograd_sums(const dmt_winograd *w,
+                                                    const dmt_winograd_room *room, uint32_t count,
+                                                    uint32_t row, uint32_t chunk, uint32_t block,
+                                                    const int16_t *u, int32_t *m, int32_t *h) {
+  const uint32_t n = at_most(w->inputs - chunk * w->chunk, w->chunk);
+  const size_t tile = (size_t)w->chunk * 2;
+  const uint8_t *v = room->v + (size_t)(row * w->chunks + chunk) * 6 * w->plane;
+  int32_t bias[32] __attribute__((aligned(16)));
+  if (row == 1 && chunk == 0) {
+    winograd_start(&w->conv, 8 * block, bias);
+  }
+  for (uint32_t t = 0; t < count; t += 4, v += 4 * tile) {
+    const uint32_t tiles = at_most(count - t, 4);
+    for (uint32_t x = 0; x < 6; x++, m += 32) {
+      const int32_t *start = chunk > 0 ? m : row == 1 && x == 1 ? bias : winograd_zeros;
+      if (tiles == 4) {
+        dmt_winograd_multiply(start, v + x * w->plane, tile, u + x * 16, n, m);
+      } else {
+        for (uint32_t i = 0; i < tiles; i++) {
+          dmt_winograd_multiply_one(start + 8 * i, v + x * w->plane + i * tile, u + x * 16, n,
+                                    m + 8 * i);
+        }
+      }
+    }
+    if (chunk + 1 == w->chunks) {
+      dmt_winograd_half(m - 6 * 32, tiles, h);
+      h += 24 * 32;
+      m -= w->chunks == 1 ? 6 * 32 : 0; /* the same place for all: it stays in the first cache */
+    }
+  }
+}
+
+/* A row of positions of blocks begin to end, into the results of rows; `sorted` are the weights of
+ * block `begin`. */
+static void winograd_row(const dmt_winograd *w, const dmt_winograd_room *room, uint32_t count,
+                         uint32_t row, uint32_t begin, uint32_t end, const int8_t *sorted,
+                         int32_t *h) {
+  const size_t groups = (count + 3) / 4, u = (size_t)w->chunk * 6 * 8;
+  for (uint32_t k = 0; k < w->chunks; k++, sorted += (size_t)w->chunk * 9 * 8) {
+    const uint32_t n = at_most(w->inputs - k * w->chunk, w->chunk);
+    for (size_t b = 0; b < end - begin; b++) {
+      dmt_winograd_weights(row, sorted + b * w->inputs * 9 * 8, n, room->u + b * u);
+    }
+    for (size_t b = 0; b < end - begin; b++) {
+      winograd_sums(w, room, count, row, k, begin + (uint32_t)b, room->u + b * u,
+                    room->m + b * groups * 6 * 32, h + b * groups * 24 * 32 + row * 128);
+    }
+  }
+}
+
+static void winograd_block(const dmt_winograd *w, dmt_winograd_block block, dmt_range blocks,
+                           const dmt_winograd_room *room) {
+  const size_t groups = (block.count + 3) / 4, sorted = (size_t)w->inputs * 9 * 8;
+  dmt_winograd_inputs(w, block, room);
+  for (uint32_t b = blocks.begin; b < blocks.end; b += w->many) {
+    const uint32_t end = at_most(b + w->many, blocks.end);
+    for (uint32_t f = b; f < end; f++) {
+      dmt_winograd_sort(w, f, room->sorted + (f - b) * sorted);
+    }
+    for (uint32_t row = 0; row < 6; row++) {
+      for (uint32_t f = b; f < end; f += w->few) {
+        winograd_row(w, room, block.count, row, f, at_most(f + w->few, end),
+                     room->sorted + (f - b) * sorted, room->h + (f - b) * groups * 24 * 32);
+      }
+    }
+    winograd_outputs(w, block, b, end, room->h);
+  }
+}
+
+static void winograd_task(void *argument, uint32_t index) {
+  const dmt_winograd *w = argument;
+  uint32_t all = w->tiles_x * w->tiles_y * w->conv.out.n;
+  dmt_range tiles = dmt_share(all, index / w->block_tasks, w->tile_tasks);
+  dmt_range blocks = dmt_share(w->conv.blocks, index % w->block_tasks, w->block_tasks);
+  uint8_t *scratch = w->call->scratch + (size_t)index * winograd_bytes(w);
+  dmt_winograd_room room = {.v = scratch};
+  room.u = (int16_t *)(void *)(room.v + w->v);
+  room.m = (int32_t *)(void *)(room.v + w->v + w->u);
+  room.h = (int32_t *)(void *)(room.v + w->v + w->u + w->m);
+  room.sorted = (int8_t *)(room.v + w->v + w->u + w->m + w->h);
+  room.copy = room.sorted + w->sorted;
+  for (uint32_t t = tiles.begin; t < tiles.end; t += w->tiles) {
+    dmt_winograd_block block = {t, at_most(tiles.end - t, w->tiles)};
+    winograd_block(w, block, blocks, &room);
+  }
+}
+
+/* Threads share the tiles where there are enough of them, else the outputs' channels. */
+static void winograd_run(const dmt_call *call) {
+  dmt_winograd w;
+  winograd_open(call, &w);
+  uint32_t tiles = w.tiles_x * w.tiles_y * w.conv.out.n;
+  uint64_t work = (uint64_t)tiles * 36 * w.inputs * w.conv.out.c;
+  int by_tiles = tiles >= 16 * call->threads;
+  uint32_t tasks = dmt_tasks(call, work, 100000, by_tiles ? tiles : w.conv.blocks);
+  w.tile_tasks = by_tiles ? tasks : 1;
+  w.block_tasks = by_tiles ? 1 : tasks;
+  dmt_parallel(call, tasks, winograd_task, &w);
+}
+
+#endif
+
+const dmt_operator dmt_op_winograd_s8_neon = {
+    DMT_OP_CONV, DMT_S8, 1, winograd_check, winograd_scratch, DMT_NEON_RUN(winograd_run),
+};
