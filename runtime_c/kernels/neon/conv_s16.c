@@ -64,9 +64,19 @@ static void conv_tile_any(const dmt_sweep_s16 *s, const conv_tile *tile, uint32_
     conv_start(c, first, n, 3, totals);
   }
   dmt_add_3x8(&tile->part, s->weights + 8 * s->part * block, totals, 1);
-  for (uint32_t p = 0; s->last && p < 3; p++) {
-    dmt_end_any(s->job->ending, first, n < 8 ? n : 8, totals + 8 * p,
-                tile->part.y[p] + 16 * (size_t)block);
+  if (!s->last) {
+    return;
+  }
+  uint8_t *y[3];
+  for (uint32_t p = 0; p < 3; p++) {
+    y[p] = tile->part.y[p] + 16 * (size_t)block;
+  }
+  if (n >= 8 && s->job->ending->bent) {
+    dmt_end_bent(s->job->ending, first, totals, y);
+    return;
+  }
+  for (uint32_t p = 0; p < 3; p++) {
+    dmt_end_any(s->job->ending, first, n < 8 ? n : 8, totals + 8 * p, y[p]);
   }
 }
 

@@ -378,15 +378,16 @@ typedef struct dmt_ending {
   const dmt_call *call;
   uint32_t words;   /* of an array of channels */
   uint32_t plain;   /* no slopes, no shift to the left: nearly always */
+  uint32_t bent;    /* slopes, but no shift to the left */
   int16_t range[8]; /* low and high, four times */
 } dmt_ending;
 
 static inline dmt_ending dmt_ending_of(const dmt_conv *c, const dmt_call *call) {
-  uint32_t words = dmt_up8(c->out.c), left = c->slopes;
+  uint32_t words = dmt_up8(c->out.c), left = 0;
   for (uint32_t i = 0; i < c->out.c; i++) {
-    left |= (uint32_t)c->channels[2 * words + i];
+    left |= (uint32_t)(c->channels[2 * words + i] | (c->slopes ? c->channels[5 * words + i] : 0));
   }
-  dmt_ending e = {c, call, words, left == 0, {0}};
+  dmt_ending e = {c, call, words, left == 0 && !c->slopes, left == 0 && c->slopes, {0}};
   vst1_s16(e.range, vdup_n_s16((int16_t)dmt_signed(call, 56)));
   vst1_s16(e.range + 4, vdup_n_s16((int16_t)dmt_signed(call, 60)));
   return e;
@@ -396,6 +397,25 @@ static inline dmt_ending dmt_ending_of(const dmt_conv *c, const dmt_call *call) 
 static __attribute__((noinline)) void dmt_end_any(const dmt_ending *e, uint32_t first, uint32_t n,
                                                   const int32_t *totals, void *y) {
   dmt_finish(e->conv, e->call, DMT_S16, first, n, dmt_i8_load(totals), y);
+}
+
+/* Eight outputs of three pixels, by slopes. */
+static __attribute__((noinline)) void dmt_end_bent(const dmt_ending *e, uint32_t first,
+                                                   const int32_t *totals, uint8_t *const y[3]) {
+  const int16x4_t low = vld1_s16(e->range), high = vld1_s16(e->range + 4);
+  for (uint32_t half = 0; half < 2; half++) {
+    const int32_t *at = e->conv->channels + e->words + first + 4 * half;
+    int32x4_t m = vld1q_s32(at), r = vnegq_s32(vld1q_s32(at + 2 * (size_t)e->words));
+    int32x4_t below_m = vld1q_s32(at + 3 * (size_t)e->words);
+    int32x4_t below_r = vnegq_s32(vld1q_s32(at + 5 * (size_t)e->words));
+    for (uint32_t p = 0; p < 3; p++) {
+      int32x4_t a = vld1q_s32(totals + 8 * p + 4 * half);
+      uint32x4_t below = vcltq_s32(a, vdupq_n_s32(0));
+      a = vqrdmulhq_s32(a, vbslq_s32(below, below_m, m));
+      int16x4_t out = vqmovn_s32(vrshlq_s32(a, vbslq_s32(below, below_r, r)));
+      vst1_s16((int16_t *)(void *)y[p] + 4 * half, vmin_s16(vmax_s16(out, low), high));
+    }
+  }
 }
 
 #endif
