@@ -36,6 +36,8 @@
   X(dmt_op_prod_s16_neon)                                                                          \
   X(dmt_op_lookup_s16_neon)                                                                        \
   X(dmt_op_max_s8_neon)                                                                            \
-  X(dmt_op_max_s16_neon)
+  X(dmt_op_max_s16_neon)                                                                           \
+  X(dmt_op_rescale_channels_s8_neon)                                                               \
+  X(dmt_op_rescale_channels_s16_neon)
 
 #endif
