@@ -19,6 +19,8 @@ typedef struct {
   const uint8_t *table; /* 256 values a channel, or NULL with a mean image */
   const uint8_t *mean;
   float scale[4];
+  uint32_t bytes;   /* of a pixel whose bytes are the network's channels, or 0 */
+  uint32_t from[3]; /* where each channel stands in it */
 } job;
 
 static int frame_ok(const dmt_frame *frame) {
@@ -135,6 +137,40 @@ static void store(const job *work, uint32_t c, uint32_t y, uint32_t x, const uin
   dmt_write_f32(&element, &value);
 }
 
+/* Frames of three or four bytes a pixel for networks of three channels: no pixel is put together.
+ */
+static void find_bytes(job *work) {
+  uint32_t pixels = work->frame->pixels;
+  int straight = pixels == DMT_RGB || pixels == DMT_BGR || pixels == DMT_BGRA;
+  uint32_t swapped = (pixels == DMT_RGB) != (work->order == DMT_ORDER_RGB);
+  work->bytes = 0;
+  if (straight && work->order != DMT_ORDER_GRAY && work->table != NULL) {
+    work->bytes = pixels == DMT_BGRA ? 4 : 3;
+    work->from[0] = swapped ? 2 : 0;
+    work->from[1] = 1;
+    work->from[2] = 2 - work->from[0];
+  }
+}
+
+static void write_bytes(const job *work, uint32_t y, uint32_t x, dmt_tap across, dmt_tap down) {
+  const dmt_view *view = &work->view;
+  const uint8_t *upper = work->frame->data + (size_t)down.first * work->frame->row_stride;
+  const uint8_t *lower = work->frame->data + (size_t)down.second * work->frame->row_stride;
+  uint32_t item = dmt_item(view->dtype), left = across.first * work->bytes;
+  uint32_t right = across.second * work->bytes;
+  uint8_t *at = (uint8_t *)view->data + (size_t)y * view->stride[2] + (size_t)x * view->stride[3];
+  const uint8_t *table = work->table;
+  for (uint32_t c = 0; c < 3; c++, at += view->stride[1], table += 256 * item) {
+    uint32_t l = left + work->from[c], r = right + work->from[c];
+    uint8_t byte = dmt_blend(upper[l], upper[r], lower[l], lower[r], across.weight, down.weight);
+    if (item == 1) {
+      *at = table[byte];
+    } else {
+      memcpy(at, table + byte * item, item);
+    }
+  }
+}
+
 static void write_row(const job *work, const placement *where, uint32_t y, const dmt_tap *down) {
   uint32_t channels = work->view.dim[1], order = work->order;
   uint32_t skip = where->left > 0 ? (uint32_t)where->left : 0;
@@ -145,6 +181,10 @@ static void write_row(const job *work, const placement *where, uint32_t y, const
     int border = down == NULL || px < 0 || px >= (int32_t)where->width;
     if (!border) {
       dmt_tap across = dmt_axis_next(&columns);
+      if (work->bytes != 0) {
+        write_bytes(work, y, x, across, *down);
+        continue;
+      }
       fetch(work->frame, order, across.first, down->first, pixel[0]);
       fetch(work->frame, order, across.second, down->first, pixel[1]);
       fetch(work->frame, order, across.first, down->second, pixel[2]);
@@ -189,6 +229,7 @@ dmt_status dmt_image(dmt_context *context, uint32_t input, const dmt_frame *fram
   work.mean = mean != DMT_NONE ? data + mean : NULL;
   work.table = mean != DMT_NONE ? NULL : data + dmt_u32(record + DMT_PREP_TABLE);
   memcpy(work.scale, record + DMT_PREP_SCALE, sizeof work.scale);
+  find_bytes(&work);
 
   uint32_t skip = where.top > 0 ? (uint32_t)where.top : 0;
   dmt_axis rows = dmt_axis_start(frame->height, where.height, skip);

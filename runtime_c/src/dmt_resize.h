@@ -43,9 +43,9 @@ static inline dmt_tap dmt_axis_next(dmt_axis *axis) {
 /* The value between four pixels: left and right of the upper row, then of the lower one. */
 static inline uint8_t dmt_blend(int32_t ul, int32_t ur, int32_t ll, int32_t lr, int32_t across,
                                 int32_t down) {
-  int32_t upper = ul * (2048 - across) + ur * across;
-  int32_t lower = ll * (2048 - across) + lr * across;
-  return (uint8_t)((upper * (2048 - down) + lower * down + (1 << 21)) >> 22);
+  int32_t upper = ul * 2048 + (ur - ul) * across;
+  int32_t lower = ll * 2048 + (lr - ll) * across;
+  return (uint8_t)((upper * 2048 + (lower - upper) * down + (1 << 21)) >> 22);
 }
 
 #endif
