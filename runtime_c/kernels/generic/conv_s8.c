@@ -17,6 +17,8 @@ typedef struct {
   const int8_t *zeros; /* deconvolutions: a pixel of zero points, whose sums are taken away */
 } conv_s8_strip;
 
+enum { CONV_S8_PIXELS = DMT_SMALL ? 1 : DMT_D4_PIXELS };
+
 /* Sums of P pixels by the eight outputs of a block, 0 where a group has less. */
 DMT_INLINE void conv_s8_sum(const uint32_t P, const conv_s8_strip *s, const int8_t *x,
                             uint32_t block, int32_t (*sums)[8]) {
@@ -49,13 +51,13 @@ static __attribute__((noinline)) void conv_s8_sum_few(const conv_s8_strip *s, co
 
 static __attribute__((noinline)) void conv_s8_sum_many(const conv_s8_strip *s, const int8_t *x,
                                                        uint32_t block, int32_t (*sums)[8]) {
-  conv_s8_sum(DMT_D4_PIXELS, s, x, block, sums);
+  conv_s8_sum(CONV_S8_PIXELS, s, x, block, sums);
 }
 
 static void conv_s8_block(const conv_s8_strip *s, uint32_t block) {
   const dmt_conv *c = &s->job->conv;
   uint32_t first = s->group * c->og + 8 * block, left = c->og - 8 * block, n = left < 8 ? left : 8;
-  int32_t sums[DMT_D4_PIXELS][8];
+  int32_t sums[CONV_S8_PIXELS][8];
   dmt_i8 bias = dmt_i8_words(c->channels + first, n);
   if (s->zeros != NULL) {
     conv_s8_sum_few(s, s->zeros, block, sums);
@@ -63,7 +65,7 @@ static void conv_s8_block(const conv_s8_strip *s, uint32_t block) {
   }
   for (uint32_t pixel = 0, some; pixel < s->count; pixel += some) {
     const int8_t *x = s->x + pixel * s->x_pixel;
-    some = s->count - pixel < DMT_D4_PIXELS ? 1 : DMT_D4_PIXELS;
+    some = s->count - pixel < CONV_S8_PIXELS ? 1 : CONV_S8_PIXELS;
     if (some > 1) {
       conv_s8_sum_many(s, x, block, sums);
     } else {

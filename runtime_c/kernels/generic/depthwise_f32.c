@@ -42,7 +42,7 @@ static void depthwise_f32_segment(const dmt_conv_job *job, const dmt_segment *se
     const float *x = (const float *)s.x + (ptrdiff_t)p * s.x_pixel;
     float *y = (float *)(void *)(s.y + p * s.y_pixel);
     uint32_t o = 8 * blocks.begin;
-    for (; o + 32 <= end; o += 32) {
+    for (; !DMT_SMALL && o + 32 <= end; o += 32) {
       depthwise_f32_tile(4, 8, c, job->call, &s, x, o, y);
     }
     for (; o + 8 <= end; o += 8) {

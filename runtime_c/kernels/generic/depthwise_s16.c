@@ -54,7 +54,7 @@ static void depthwise_s16_segment(const dmt_conv_job *job, const dmt_segment *se
   (void)scratch;
   for (uint32_t p = 0; p < s.count; p++) {
     uint32_t o = 8 * blocks.begin;
-    for (; o + 32 <= end; o += 32) {
+    for (; !DMT_SMALL && o + 32 <= end; o += 32) {
       depthwise_s16_tile(4, job, segment, &s, p, o, 8);
     }
     for (; o < end; o += 8) {

@@ -80,7 +80,7 @@ static void depthwise_s8_segment(const dmt_conv_job *job, const dmt_segment *seg
   dmt_strip_direct(&s, segment, sizeof(int8_t));
   uint32_t end = 8 * blocks.end < c->out.c ? 8 * blocks.end : c->out.c, o = 8 * blocks.begin;
   (void)scratch;
-  for (; o + 32 <= end; o += 32) {
+  for (; !DMT_SMALL && o + 32 <= end; o += 32) {
     depthwise_s8_strip(4, c, job->call, &s, o, 8);
   }
   for (; o < end; o += 8) {

@@ -13,6 +13,13 @@
 
 #define DMT_INLINE static inline __attribute__((always_inline))
 
+/* Where code is to be small (-Os), one tile of the smallest kind does all. */
+#ifdef __OPTIMIZE_SIZE__
+enum { DMT_SMALL = 1 };
+#else
+enum { DMT_SMALL = 0 };
+#endif
+
 #ifdef DMT_AVX2
 #include "../x86/lanes_avx2.h"
 #elif defined(__ARM_NEON) && !defined(DMT_PORTABLE)

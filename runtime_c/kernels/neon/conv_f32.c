@@ -9,8 +9,6 @@
 #include "dmt_tile_f32.h"
 #include "dmt_touch.h"
 
-#include <math.h>
-
 #define WEIGHTS (256u * 1024u) /* bytes of weights in the second-level cache, beside the pixels */
 #define SIDE_WEIGHTS (8u * 1024u) /* in the first, beside a patch */
 #define SIDE 8u                   /* most blocks side by side */
@@ -92,7 +90,7 @@ static dmt_tile_f32 conv_block(const conv_patch *s, uint32_t block) {
   const dmt_conv *c = &s->job->conv;
   const float *bias = (const float *)(const void *)c->channels + s->group * c->og + 8 * block;
   const float *weights = (const float *)(const void *)c->weights;
-  dmt_tile_f32 t = {.k = s->part.count, .from = bias, .limits = {-INFINITY, INFINITY}};
+  dmt_tile_f32 t = {.k = s->part.count, .from = bias, .limits = {-DMT_INFINITY, DMT_INFINITY}};
   t.w_block = (size_t)s->job->products * 8;
   t.w = weights + (s->group * c->blocks + block) * t.w_block + (size_t)s->part.first * 8;
   t.to_step = (ptrdiff_t)(c->out.pixel / sizeof(float));

@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define DMT_INFINITY __builtin_inff() /* without <math.h>, which bare compilers lack */
+
 enum { DMT_TILE_WIDE = 4 }; /* pixels of a tile, and blocks of a row */
 
 /* to[p][o] = end(from[p][o] + sum of x[p][k] * w[k][o]); steps in elements. */

@@ -4,8 +4,6 @@
 
 #ifdef DMT_NEON
 
-#include <math.h>
-
 /* clang-format off */
 
 /* Sums of pixel p (or of the row's block p) in two registers: q8 and q9, q10 and q11, ... */
@@ -240,8 +238,8 @@ void dmt_tile_f32_sums(const dmt_sums_f32 *sums) {
 /* Without slopes and bounds: both are for leak(). */
 static dmt_tile_f32 plain(const dmt_tile_f32 *t) {
   dmt_tile_f32 open = *t;
-  open.limits[0] = -INFINITY;
-  open.limits[1] = INFINITY;
+  open.limits[0] = -DMT_INFINITY;
+  open.limits[1] = DMT_INFINITY;
   return open;
 }
 
