@@ -1,17 +1,5 @@
 /* Softmax along one axis, float32, in the order of the axis. */
-#include "dmt_loop.h"
-#include "dmt_math.h"
-
-typedef struct {
-  uint32_t count;
-  size_t x_step, y_step;
-} softmax_job;
-
-static dmt_status softmax_check(const dmt_call *call) {
-  int good = dmt_has(call, 1, 1, DMT_F32, 4) && dmt_same_shape(&call->in[0], &call->out) &&
-             dmt_word(call, 0) < call->out.rank;
-  return good ? DMT_OK : DMT_E_OPERATOR;
-}
+#include "dmt_softmax.h"
 
 static void softmax_one(const softmax_job *job, const uint8_t *x, uint8_t *y) {
   float most = *(const float *)(const void *)x, sum = 0.0f;
@@ -36,18 +24,7 @@ static void softmax_line(const void *context, uint32_t n, uint8_t *const *at, co
   }
 }
 
-/* A loop over the other axes, whose elements are lines along this one. */
-static void softmax_run(const dmt_call *call) {
-  uint32_t axis = dmt_word(call, 0);
-  dmt_view x = call->in[0], y = call->out;
-  softmax_job job = {y.dim[axis], x.stride[axis], y.stride[axis]};
-  x.dim[axis] = y.dim[axis] = 1;
-  dmt_loop loop;
-  dmt_loop_open(&loop, &y);
-  dmt_loop_view(&loop, &y);
-  dmt_loop_view(&loop, &x);
-  dmt_loop_go(&loop, call, softmax_line, &job);
-}
+static void softmax_run(const dmt_call *call) { softmax_go(call, softmax_line); }
 
 const dmt_operator DMT_KERNEL(dmt_op_softmax_f32) = {
     DMT_OP_SOFTMAX, DMT_F32, 1, softmax_check, NULL, softmax_run,

@@ -38,6 +38,7 @@
   X(dmt_op_max_s8_neon)                                                                            \
   X(dmt_op_max_s16_neon)                                                                           \
   X(dmt_op_rescale_channels_s8_neon)                                                               \
-  X(dmt_op_rescale_channels_s16_neon)
+  X(dmt_op_rescale_channels_s16_neon)                                                              \
+  X(dmt_op_softmax_f32_neon)
 
 #endif
