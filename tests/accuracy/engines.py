@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 
 from accuracy.scores import Answers
 from demitasse.converter.graph import Graph
+from demitasse.converter.summary import summarise_graph
 from demitasse.errors import DemitasseWarning
 from demitasse.quantizer.compile import compile
 from demitasse.quantizer.diagnosis import diagnose
@@ -23,6 +24,7 @@ from demitasse.runtime.model import Model
 
 Blobs = list[np.ndarray]  # one for each picture, as the network's input
 Run = Callable[[Blobs], Answers]
+ALONE, ALONE_WORK = 8, 2e9  # pictures at most, MACs
 
 
 def blobs_of(pictures: np.ndarray, preprocess: Preprocess, graph: Graph) -> Blobs:
@@ -43,23 +45,25 @@ class Ours:
 
 
 def demitasse_model(
-    graph: Graph, precision: str, pictures: np.ndarray, preprocess: Preprocess, folder: Path
+    graph: Graph, options: Mapping[str, Any], pictures: np.ndarray, how: Preprocess, folder: Path
 ) -> Ours:
-    """With the default options, calibrated on all of the pictures."""
+    """With the default options but these, calibrated on all of the pictures."""
     path = folder / "net.demi"
     data: dict[str, Any] = {}
-    if precision != "fp32":
+    if options["precision"] != "fp32":
         data = {"data": pictures, "judge": pictures[:1], "samples": None}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DemitasseWarning)
-        info = compile(graph, path, precision, preprocess=preprocess, **data)
+        info = compile(graph, path, preprocess=how, **options, **data)
     model = Model.open(path, threads=2)
     (name,) = graph.inputs
     return Ours(lambda blobs: [model.run({name: blob}) for blob in blobs], info.table)
 
 
-def layers_alone(graph: Graph, table: ScaleTable, blob: np.ndarray) -> float:
-    """SQNR in dB of the worst layer, each quantized alone, on one picture."""
+def layers_alone(graph: Graph, table: ScaleTable, blobs: Blobs) -> float:
+    """SQNR in dB of the worst layer, each quantized alone, on a few pictures."""
     folded = fold(graph, table.equalized)
-    layers = diagnose(folded, quantize(folded, table), [{graph.inputs[0]: blob}])
+    count = max(1, min(ALONE, len(blobs), int(ALONE_WORK / summarise_graph(folded).macs)))
+    few = blobs[:: -(-len(blobs) // count)]
+    layers = diagnose(folded, quantize(folded, table), [{graph.inputs[0]: x} for x in few])
     return min(layer.alone.sqnr for layer in layers)

@@ -44,7 +44,8 @@ class Net:
     """A network of the shared models.
 
     heads: the blobs whose SQNR counts; what follows them runs in float32. outputs: more blobs that
-    the score looks at. size: the input's height and width, where it is not the text's.
+    the score looks at. size: the input's height and width, where it is not the text's. small:
+    weights of four bits are measured too.
     """
 
     folder: str
@@ -54,6 +55,7 @@ class Net:
     outputs: tuple[str, ...] = ()
     size: tuple[int, int] | None = None
     weights: str = ""
+    small: bool = False
 
 
 def _digits(models: Path) -> Material:
@@ -176,15 +178,17 @@ THUMBNAILS = "faces of ORL and windows of photos; 10 people and every second pho
 ALTERNATE = "photos; every second one calibrates"
 
 NETS = {
-    "lenet": Net("lenet_mnist", ("ip2",), _digits, "t10k: 1,000 digits calibrate, 9,000 judge"),
+    "lenet": Net(
+        "lenet_mnist", ("ip2",), _digits, "t10k: 1,000 digits calibrate, 9,000 judge", small=True
+    ),
     "cifar_quick": Net("cifar10_quick_v1", ("ip2",), _cifar("ip2"), CIFAR),
     "cifar_quick_h5": Net("cifar10_quick_h5", ("ip2",), _cifar("ip2"), CIFAR),
-    "cifar_full": Net("cifar10_full_v1", ("ip1",), _cifar("ip1"), CIFAR),
+    "cifar_full": Net("cifar10_full_v1", ("ip1",), _cifar("ip1"), CIFAR, small=True),
     "cmsisnn_m4": Net("cmsisnn_cifar10_m4", ("ip1",), _cifar("ip1"), CIFAR),
     "cifar100": Net(
         "cifar100_quick", ("ip2",), _coarse, "CIFAR-10's pictures: 300 calibrate, 300 judge"
     ),
-    "mobilefacenet": Net("mobilefacenet_rk", ("fc1",), _faces, ORL),
+    "mobilefacenet": Net("mobilefacenet_rk", ("fc1",), _faces, ORL, small=True),
     "landmark": Net("vanface_landmark", ("Dense3",), _landmarks, ORL),
     "charrec": Net(
         "hyperlpr_charrec",

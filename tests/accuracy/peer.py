@@ -78,7 +78,11 @@ def quantize(path: Path, method: str, name: str, blobs: Blobs) -> Path:
 
 def run(path: Path, tail: Path | None, name: str, blobs: Blobs) -> Answers:
     """The outputs of a model, and those of a tail behind it."""
-    answers = _run(path, [{name: blob} for blob in blobs])
+    return with_tail(_run(path, [{name: blob} for blob in blobs]), tail)
+
+
+def with_tail(answers: Answers, tail: Path | None) -> Answers:
+    """The answers, and what the tail makes of them."""
     if tail is None:
         return answers
     return [{**a, **b} for a, b in zip(answers, _run(tail, answers), strict=True)]

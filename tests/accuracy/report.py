@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 import onnxruntime
 
-from accuracy.measure import FLOAT, INT8, INT16, PEER, Result
+from accuracy import mnn
+from accuracy.engines import ALONE
+from accuracy.measure import FLOAT, INT8, INT16, NEAREST, OTHER, PEER, REPAIRED, Result
 from accuracy.nets import NETS
 
 HEAD = """# Accuracy
@@ -17,38 +19,47 @@ some of the networks. Others trained them; they are read from their Caffe files.
 `demitasse compile` with its default options. Nothing that calibrates also judges. Beside them is
 onnxruntime {version}: static quantization of the ONNX model that `demitasse convert --to onnx`
 writes (QDQ, uint8 activations, int8 weights by channel), calibrated on the same pictures by MinMax,
-Entropy and Percentile; the one of the highest SQNR on the judging pictures counts. Softmax and what
-follows it runs in float32 everywhere. (ncnn's package on PyPI has no quantizer.)
+Entropy and Percentile; the one of the highest SQNR on the judging pictures counts. Where
+`ACCURACY_MNN` names a Python that has MNN, its quantizer (KL, weights by MAX_ABS) is measured too, on
+the same ONNX model and up to {most} of the same pictures; it does not take blobs that no picture file
+can hold. Softmax and what follows it runs in float32 everywhere. (ncnn on PyPI has no quantizer.)
 
 ## Outputs
 
 SQNR against our float32 in dB, of the network's output before its Softmax; of several outputs the
-least. Layer alone: the worst layer of the INT16 model where only this one is quantized, on one
-picture.
+least. Layer alone: the worst layer of the INT16 model where only this one is quantized, on up to
+{alone} pictures.
 """
 TASKS = """
 ## Tasks
 
 What the network is for, or where there are no labels how its answers agree with float32's.
 """
+SMALL = """
+## Weights of four bits
+
+`--int4-weights all`, rounded to the nearest and repaired as is the default. Activations are INT8,
+and the weights of depthwise convolutions, which cannot have four bits. Seconds: to compile, of this
+run, with whatever else the machine did.
+"""
 
 
 def report(results: Sequence[Result]) -> str:
-    """Both tables."""
-    head = ("network", "calibrate", "judge", INT16, INT8, PEER, "its method", "INT16 layer alone")
+    """All tables."""
+    head = ("network", "calibrate", "judge", INT16, INT8, PEER, OTHER, "methods", "INT16 alone")
     outputs = [
         (
             result.name,
             str(result.calibrated),
             str(result.judged),
-            *(_decibel(result.sqnr[engine]) for engine in (INT16, INT8, PEER)),
-            result.method,
+            *(_decibel(result.sqnr.get(engine)) for engine in (INT16, INT8, PEER, OTHER)),
+            ", ".join(filter(None, (result.method, result.other))),
             _decibel(result.alone),
         )
         for result in results
     ]
     tasks = [
-        (result.name, figure, *(result.figures[e].get(figure, "") for e in ENGINES))
+        (result.name, figure, *(result.figures.get(e, {}).get(figure, "") for e in ENGINES))
         for result in results
         for figure in _figures(result)
     ]
@@ -57,10 +68,12 @@ def report(results: Sequence[Result]) -> str:
     ]
     return "\n".join(
         [
-            HEAD.format(version=onnxruntime.__version__),
+            HEAD.format(version=onnxruntime.__version__, most=mnn.MOST, alone=ALONE),
             _table(head, outputs, left=1),
             TASKS,
             _table(("network", "", *ENGINES), tasks, left=2),
+            SMALL,
+            _table(("network", "", INT8, NEAREST, REPAIRED), _small(results), left=2),
             "\n## Pictures\n",
             _table(("network", "model", "pictures"), pictures, left=3),
             "",
@@ -68,11 +81,23 @@ def report(results: Sequence[Result]) -> str:
     )
 
 
-ENGINES = (FLOAT, INT16, INT8, PEER)
+ENGINES = (FLOAT, INT16, INT8, PEER, OTHER)
+
+
+def _small(results: Sequence[Result]) -> list[tuple[str, ...]]:
+    engines, rows = (INT8, NEAREST, REPAIRED), []
+    for result in results:
+        if REPAIRED not in result.sqnr:
+            continue
+        rows.append((result.name, "SQNR, dB", *(_decibel(result.sqnr[e]) for e in engines)))
+        for figure in _figures(result):
+            rows.append((result.name, figure, *(result.figures[e][figure] for e in engines)))
+        rows.append((result.name, "seconds", *(f"{result.seconds[e]:.0f}" for e in engines)))
+    return rows
 
 
 def _figures(result: Result) -> list[str]:
-    found = [name for engine in ENGINES for name in result.figures[engine]]
+    found = [name for engine in ENGINES for name in result.figures.get(engine, {})]
     return list(dict.fromkeys(found))
 
 
