@@ -19,11 +19,14 @@ import demitasse
 from demitasse.converter import ops
 from demitasse.converter.evaluate import evaluate
 from demitasse.converter.graph import Graph
+from demitasse.quantizer.weights import BLOCK, WEIGHT_LIMITS
 
 SIZE, CHANNELS = 12, 16
 PADS = (1, 1, 1, 1)
 RELU = ops.Relu()
 LOSSLESS = 55.0  # dB of INT16
+
+pytestmark = pytest.mark.filterwarnings("ignore::demitasse.errors.DemitasseWarning")
 
 
 def images(count: int, seed: int) -> np.ndarray:
@@ -132,7 +135,6 @@ def fidelity(
     return sqnr(expected, found)
 
 
-@pytest.mark.filterwarnings("ignore::demitasse.errors.DemitasseWarning")
 @pytest.mark.parametrize(
     "make",
     [dead_channels, imbalanced, plain, negative_slopes, constant_blobs, squeeze_and_excite],
@@ -163,3 +165,33 @@ def test_one_bright_image_in_fifty(precision: str, least: float, tmp_path: Path)
         found = fidelity(graph, tmp_path, seen, each, precision)
         print(f"{precision}: {found:.1f} dB")
         assert found > least
+
+
+@pytest.mark.parametrize("kernels", [None, "generic"])
+@pytest.mark.parametrize("inputs", [1, 3, 16, 200])
+def test_no_input_makes_int16_overflow(inputs: int, kernels: str | None, tmp_path: Path) -> None:
+    """All inputs and weights at the ends of their codes, -32768 and 13 bits, and of one sign or in
+    blocks of 16 of one sign: a sum that wrapped would be far from float's."""
+    b = Builder()
+    x = b.input("data", 1, inputs, 5, 5)
+    signs = np.ones((4, inputs, 3, 3), np.float32)
+    signs[1] = -1
+    signs[2].reshape(-1)[::2] = -1
+    signs[3].reshape(-1)[16:] *= -1
+    b.add(ops.Conv2d(4, (3, 3), pads=PADS), x, weight=signs, bias=b.random(4))
+    graph, path = b.graph(), tmp_path / "net.demi"
+    seen = np.stack([np.full((inputs, 5, 5), value, np.float32) for value in (1, -1)])
+    demitasse.compile(graph, path, "int16", seen, judge=seen)
+    ends = np.float32(2 + 1e-4) * seen  # what INT16 can say goes as far as twice what was seen
+    model = demitasse.Model.open(path, kernels=kernels)
+    (name,) = graph.outputs
+    for each in ends:
+        expected = evaluate(graph, {"data": each[None]})[name]
+        found = model.run({"data": each[None]})[name]
+        np.testing.assert_allclose(found, expected, atol=2e-3 * 2 * 9 * inputs)
+
+
+def test_a_block_is_as_long_as_int32_allows() -> None:
+    largest = {bits: 16 * (2 ** (bits - 1) - 1) * 2**15 for bits in (13, 14)}
+    assert largest[13] < 2**31 <= largest[14]
+    assert (BLOCK, WEIGHT_LIMITS["int16"]) == (16, 2**12 - 1)
