@@ -24,7 +24,7 @@ from demitasse.quantizer.preprocess import Preprocess
 PYTHON = os.environ.get("ACCURACY_MNN", "")
 METHODS = ("KL",)
 MOST = 100  # pictures that calibrate
-SECONDS = 200
+SECONDS = 100
 WORKER = Path(__file__).with_name("mnn_worker.py")
 
 

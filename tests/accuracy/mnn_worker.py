@@ -24,7 +24,8 @@ tools.mnnquant(["mnnquant", plain, quantized, str(folder / "config.json")])
 nn, expr = (importlib.import_module(f"MNN.{part}") for part in ("nn", "expr"))
 found = {}
 for key, path in (("float", plain), ("int8", quantized)):
-    net = nn.load_module_from_file(path, [name], heads)
+    runtime = nn.create_runtime_manager(({"backend": 0, "numThread": 1, "precision": "high"},))
+    net = nn.load_module_from_file(path, [name], heads, runtime_manager=runtime)
     answers = []
     for blob in data["blobs"]:
         x = expr.const(blob[None], [1, *blob.shape], expr.NCHW)

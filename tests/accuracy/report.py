@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import onnxruntime
 
 from accuracy import mnn
+from accuracy.cost import costs
 from accuracy.engines import ALONE
 from accuracy.measure import FLOAT, INT8, INT16, NEAREST, OTHER, PEER, REPAIRED, Result
 from accuracy.nets import NETS
@@ -20,9 +21,10 @@ some of the networks. Others trained them; they are read from their Caffe files.
 onnxruntime {version}: static quantization of the ONNX model that `demitasse convert --to onnx`
 writes (QDQ, uint8 activations, int8 weights by channel), calibrated on the same pictures by MinMax,
 Entropy and Percentile; the one of the highest SQNR on the judging pictures counts. Where
-`ACCURACY_MNN` names a Python that has MNN, its quantizer (KL, weights by MAX_ABS) is measured too, on
-the same ONNX model and up to {most} of the same pictures; it does not take blobs that no picture file
-can hold. Softmax and what follows it runs in float32 everywhere. (ncnn on PyPI has no quantizer.)
+`ACCURACY_MNN` names a Python that has MNN, its quantizer (KL, weights by MAX_ABS) is measured too,
+on the same ONNX model and up to {most} of the same pictures; it does not take blobs that no picture
+file can hold, and is given {seconds} seconds. Softmax and what follows it runs in float32
+everywhere. (ncnn's package on PyPI has no quantizer.)
 
 ## Outputs
 
@@ -41,6 +43,30 @@ SMALL = """
 `--int4-weights all`, rounded to the nearest and repaired as is the default. Activations are INT8,
 and the weights of depthwise convolutions, which cannot have four bits. Seconds: to compile, of this
 run, with whatever else the machine did.
+"""
+
+
+COST = """
+## Cost
+
+`PYTHONPATH=tests python -m accuracy.cost`: processor seconds of one core, the shortest of several
+rounds. How long repaired four-bit weights take is above.
+"""
+TRIED = """
+## What does not pay
+
+Tried and left out:
+
+- Factors for channels by how loud they are, and for readers of any kind: a decibel more on the
+  pictures that choose them, but channels that were quiet there burst on others, and a plate reader
+  fell from 37.9 dB to 36.0, in INT16 from 71.5 to 61.4. Splitting loud channels costs time on the
+  device and is the same trade. What stays are the factors before depthwise convolutions, by the
+  weights alone (the README's "Channels").
+- Counting what is clipped 2 to 32 times in the error of a range: single networks gain a decibel,
+  others lose as much, and calibration chooses no better.
+- Another scale for an input of a Concat than the joined tensor's, where nothing else reads it: its
+  producer requantizes once in any case, and a second rounding is all that it would add.
+- A method of its own for each blob as the default (`--method auto`): no reliable gain over `mse`.
 """
 
 
@@ -68,12 +94,17 @@ def report(results: Sequence[Result]) -> str:
     ]
     return "\n".join(
         [
-            HEAD.format(version=onnxruntime.__version__, most=mnn.MOST, alone=ALONE),
+            HEAD.format(
+                version=onnxruntime.__version__, most=mnn.MOST, seconds=mnn.SECONDS, alone=ALONE
+            ),
             _table(head, outputs, left=1),
             TASKS,
             _table(("network", "", *ENGINES), tasks, left=2),
             SMALL,
             _table(("network", "", INT8, NEAREST, REPAIRED), _small(results), left=2),
+            COST,
+            _table(("", ""), costs(), left=1),
+            TRIED,
             "\n## Pictures\n",
             _table(("network", "model", "pictures"), pictures, left=3),
             "",
