@@ -61,6 +61,12 @@ def test_every_truncation_is_refused(good: bytes) -> None:
     assert {check(good[:size])[0] for size in range(len(good))} == {TRUNCATED}
 
 
+def test_every_truncation_that_owns_up_to_it_is_refused(good: bytes) -> None:
+    """The header says the new size, and the checksum is right."""
+    cuts = [b.patched(good[:size], 24, "I", size) for size in range(64, len(good))]
+    assert {check(cut)[0] for cut in cuts} == {SECTION}
+
+
 def test_no_data_at_all_is_refused(good: bytes) -> None:
     assert lib.load().dmt_check(config(), None, 0, lib.Where()) == ARGUMENT
     assert lib.load().dmt_check(None, block(good).ctypes.data, len(good), None) == ARGUMENT

@@ -5,19 +5,24 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from support.bits import quantized, stored_bytes
 
 import demitasse
+from demitasse.converter.caffe.reader import load_caffe
+from demitasse.converter.flat import write_model
+from demitasse.converter.passes import optimize
 from demitasse.errors import DataError, UnsupportedError
+from demitasse.quantizer.reference import run_integer
 from demitasse.tools.firmware.embed import load
 from demitasse.tools.firmware.kernels import KERNELS, kernel_files, kernel_order
 from demitasse.tools.firmware.pack import Packed, build, pack
-from demitasse.tools.firmware.sample import make_sample
 from demitasse.tools.firmware.target import find_target
 from demitasse.tools.main import main
 from tests.runtime import builder as b
@@ -29,6 +34,16 @@ RUNS_ON = {
     "rk3288-softfp": ("qemu-arm",),
     "bare-cortex-a": ("qemu-system-arm",),
     "bare-cortex-m": ("qemu-system-arm",),
+}
+# Where the same bytes are expected, and the kernels there; floats in registers or not (softfp).
+WAYS = {
+    "host": ("host", "fast"),
+    "host, short kernels": ("host", "short"),
+    "NEON, hard float": ("rk3288", "neon"),
+    "NEON, softfp": ("rk3288-softfp", "neon"),
+    "ARM, portable kernels": ("rk3288", "fast"),
+    "bare Cortex-A": ("bare-cortex-a", "neon"),
+    "bare Cortex-M": ("bare-cortex-m", "short"),
 }
 # All that the runtime may ask of whoever links it, beside the compiler's own helpers.
 MEMORY = {"memcpy", "memmove", "memset"}
@@ -54,24 +69,49 @@ def host(
     return made
 
 
-@pytest.mark.parametrize("target", RUNS_ON)
-def test_the_self_test_on_every_target(
-    target: str, digits: Digits, tmp_path: Path, need: Callable[..., None]
+@pytest.fixture(scope="module")
+def integers(
+    digits: Digits, root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[Path, int]:
+    """The digits network in integers, and the CRC that the NumPy reference gives for a picture."""
+    example, folder = root / "examples/digits", tmp_path_factory.mktemp("integers")
+    graph = optimize(load_caffe(example / "deploy.prototxt", example / "digits.caffemodel"))
+    x = digits.picture.reshape(1, 1, 8, 8).astype(np.float32) / 16
+    found = {}
+    for precision in ("int8", "int16"):
+        integer = quantized(graph, {"data": x}, precision)
+        write_model(integer, folder / f"{precision}.demi")
+        outputs = run_integer(integer, {"data": x})
+        found[folder / f"{precision}.demi"] = zlib.crc32(stored_bytes(outputs, integer))
+    return found
+
+
+@pytest.mark.parametrize(("target", "kernel_set"), WAYS.values(), ids=WAYS)
+def test_the_same_output_bytes_everywhere(
+    target: str,
+    kernel_set: str,
+    integers: dict[Path, int],
+    digits: Digits,
+    tmp_path: Path,
+    need: Callable[..., None],
 ) -> None:
+    """As the NumPy reference: on this machine, on boards, and without an operating system."""
     machine = find_target(target)
     need(machine.compiler, "make", *RUNS_ON[target])
-    made = packed(target, tmp_path / "p", digits.int8, digits.int16)
+    x = digits.picture.reshape(1, 1, 8, 8).astype(np.float32) / 16
+    loaded = [load(path, None, machine.threads, kernel_set) for path in integers]
+    made = pack(loaded, tmp_path / "p", machine, samples={m.name: {"data": x} for m in loaded})
+    assert any(name.endswith("_neon") for name in made.kernels) == (kernel_set == "neon")
     cost = build(made, machine)
     text = call("make", "-s", "-C", made.folder, "test")
-    for model in made.models:
-        crc = make_sample(load(model.path, None, 1)).crc  # as computed on this machine
-        assert f"{model.name}: status 00000000, output CRC {crc:08x}, as expected" in text
+    for path, crc in integers.items():
+        assert f"{path.stem}: status 00000000, output CRC {crc:08x}, as expected" in text
     if machine.bare is not None:
         stack = re.search(r"^stack: (\d+) bytes$", text, re.M)
         assert stack is not None
         assert 1000 < int(stack[1]) < 4096
     assert 5_000 < cost.text < 150_000
-    assert cost.models == digits.int8.stat().st_size + digits.int16.stat().st_size
+    assert cost.models == sum(path.stat().st_size for path in integers)
     needs = [model.needs for model in made.models]
     assert cost.ram == sum(n.persistent for n in needs) + max(n.arena for n in needs)
     check_symbols(made, machine.compiler)
