@@ -265,7 +265,9 @@ static void conv_sum(const conv_sweep *s, uint32_t quad, int32_t *sums) {
   weights += 4 * (((size_t)s->group * job->quads + quad) * output + (size_t)s->tap * job->run);
   dmt_dots_part part = {weights + 4 * (size_t)s->input, s->taps, s->chunks, s->half};
   uint32_t count = s->pixels.end - s->pixels.begin;
-  if (count > 1 && part.chunks > 0) {
+  if (count > 1 && part.chunks > 0 && part.taps == 1 && !part.half) {
+    dmt_dots_2x4_plain(&part, s->at, (count + 1) / 2, sums);
+  } else if (count > 1 && part.chunks > 0) {
     dmt_dots_2x4(&part, s->at, (count + 1) / 2, sums);
   } else {
     dmt_dots_1x4(&part, s->at, count, sums);
@@ -283,10 +285,15 @@ static void conv_add(const int32_t *sums, uint32_t pairs, int32_t *waiting) {
 static void conv_move(const conv_sweep *s, uint32_t begin, uint32_t end) {
   const dmt_conv *c = &s->job->conv;
   conv_place place = conv_place_of(c, s->pixels.begin);
+  uint32_t count = s->pixels.end - s->pixels.begin;
   const int8_t *from = s->lines;
-  for (uint32_t p = s->pixels.begin; p < s->pixels.end; p++, from += DMT_END_LINE) {
+  while (count > 0) {
+    uint32_t some = dmt_least(count, c->out.w - place.x);
     uint8_t *y = dmt_at(&c->out, place.n, place.y, place.x) + (size_t)s->group * c->og + begin;
-    dmt_end_move(y, from, end - begin);
+    dmt_end_move(y, c->out.pixel, from, end - begin, some);
+    from += DMT_END_LINE * (size_t)some;
+    count -= some;
+    place.x += some - 1;
     conv_step(c, &place);
   }
 }

@@ -151,18 +151,23 @@ static inline void dmt_end_pairs(const dmt_end *e, const int32_t *sums, uint32_t
   }
 }
 
-/* n <= DMT_END_LINE outputs of a pixel to where they belong. */
-static inline void dmt_end_move(uint8_t *to, const int8_t *from, uint32_t n) {
-  uint32_t i = 0;
-  for (; i + 16 <= n; i += 16) {
-    vst1q_u8(to + i, vld1q_u8((const uint8_t *)from + i));
-  }
-  for (; i + 4 <= n; i += 4) {
-    vst1_lane_u32((uint32_t *)(void *)(to + i),
-                  vld1_u32((const uint32_t *)(const void *)(from + i)), 0);
-  }
-  for (; i < n; i++) {
-    to[i] = (uint8_t)from[i];
+/* n <= DMT_END_LINE outputs of `count` pixels to where they belong, `step` bytes apart. */
+static inline void dmt_end_move(uint8_t *to, size_t step, const int8_t *lines, uint32_t n,
+                                uint32_t count) {
+  const uint8_t *from = (const uint8_t *)lines;
+  for (; count > 0; count--, from += DMT_END_LINE, to += step) {
+    uint32_t i = 0;
+    for (; i + 32 <= n; i += 32) {
+      uint8x16_t a = vld1q_u8(from + i), b = vld1q_u8(from + i + 16);
+      vst1q_u8(to + i, a);
+      vst1q_u8(to + i + 16, b);
+    }
+    for (; i + 8 <= n; i += 8) {
+      vst1_u8(to + i, vld1_u8(from + i));
+    }
+    for (; i < n; i++) {
+      to[i] = from[i];
+    }
   }
 }
 
