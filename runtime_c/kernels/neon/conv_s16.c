@@ -167,16 +167,21 @@ static void conv_next_tile(const dmt_sweep_s16 *s, dmt_walk_s16 *walk, uint32_t 
 }
 
 static void conv_go_over(const dmt_sweep_s16 *s, uint32_t inputs) {
+  const dmt_job_s16 *job = s->job;
+  const dmt_conv *c = &job->conv;
   uint32_t count = s->pixels.end - s->pixels.begin;
-  dmt_walk_s16 walk = {.place = dmt_place_of_s16(&s->job->conv, s->pixels.begin)};
+  dmt_walk_s16 walk = {.place = dmt_place_of_s16(c, s->pixels.begin)};
   int32_t *totals = s->totals;
   conv_tile tile;
   conv_open_tile(s, inputs, &tile);
-  walk.x = s->patches != NULL ? (const uint8_t *)s->patches : s->job->conv.in.data;
+  walk.x = s->patches != NULL ? (const uint8_t *)s->patches : c->in.data;
   dmt_enter_row_s16(s, &walk);
   for (uint32_t p = 0; p < count; p += 3, totals += s->parts > 1 ? 24 * s->blocks : 0) {
     uint32_t width = count - p < 3 ? count - p : 3;
     conv_next_tile(s, &walk, p, width, &tile);
+    if (job->touch_x | job->touch_y) {
+      dmt_touch_all_s16(s, tile.part.at, tile.part.y, inputs);
+    }
     if (width > 1) {
       conv_tile_3x8(s, &tile, totals);
       continue;

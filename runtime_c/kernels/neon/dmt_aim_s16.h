@@ -5,6 +5,7 @@
 #include "../generic/dmt_conv_int.h"
 #include "dmt_patch_s16.h"
 #include "dmt_plan_s16.h"
+#include "dmt_touch.h"
 
 /* Blocks of one group of outputs, over a run of pixels, for one part of the sum. */
 typedef struct {
@@ -140,6 +141,26 @@ static inline void dmt_aim_s16(const dmt_sweep_s16 *s, dmt_walk_s16 *walk, uint3
     for (uint32_t t = 0; t < (s->patches != NULL ? 1 : s->rows * s->cols); t++) {
       at[3 * t + 2] = at[3 * t + 1];
     }
+  }
+}
+
+static inline void dmt_touch_s16(const void *first, const void *last, size_t step, size_t bytes) {
+  if ((const uint8_t *)last == (const uint8_t *)first + step) {
+    dmt_touch(first, step + bytes);
+  }
+}
+
+/* What a tile reads and writes, row by row: three pixels of more than a line each would be three
+ * streams of misses, and no prefetcher follows so many. */
+static inline void dmt_touch_all_s16(const dmt_sweep_s16 *s, const int16_t *const *at,
+                                     uint8_t *const *y, uint32_t inputs) {
+  const dmt_conv *c = &s->job->conv;
+  uint32_t span = 2 * (uint32_t)c->x.stride + (s->cols - 1) * (uint32_t)c->x.dilation;
+  for (uint32_t row = 0; s->job->touch_x && row < s->rows; row++, at += 3 * s->cols) {
+    dmt_touch_s16(at[0], at[3 * s->cols - 1], span * c->in.pixel, 2 * (size_t)inputs);
+  }
+  if (s->job->touch_y && (s->block == s->begin || s->job->touch_x)) {
+    dmt_touch_s16(y[0], y[2], 2 * c->out.pixel, 2 * (size_t)c->og);
   }
 }
 

@@ -10,6 +10,7 @@
 #include "../generic/dmt_conv.h"
 
 enum {
+  DMT_L2_BYTES = 1 << 20,
   DMT_L1_WEIGHTS = 18432, /* of 32 KiB; the inputs of a tile, twice, want the rest */
   DMT_TOTALS_BYTES = 16384,
   DMT_PATCHES_BYTES = 8192,
@@ -67,7 +68,7 @@ static inline void dmt_plan_try(const dmt_conv *c, dmt_plan p, dmt_choice *best)
     return;
   }
   p.parts = dmt_ceil(height, p.rows) * dmt_ceil(width, p.cols) * dmt_ceil(c->ig, p.inputs);
-  for (uint32_t sweeps = dmt_ceil(c->blocks, 8); p.blocks != 1; sweeps++) {
+  for (uint32_t sweeps = dmt_ceil(c->blocks, p.parts > 1 ? 8 : 32); p.blocks != 1; sweeps++) {
     p.blocks = dmt_ceil(c->blocks, sweeps);
     uint32_t most = p.parts > 1 ? DMT_TOTALS_BYTES / 32 / p.blocks / 3 * 3 : all;
     p.pixels = dmt_ceil(dmt_ceil(all, dmt_ceil(all, most)), 3) * 3;
@@ -111,6 +112,7 @@ typedef struct {
   dmt_plan plan;
   uint32_t patched; /* inputs are gathered: dmt_patch_s16.h */
   uint32_t simple;  /* a pixel meets one input, as far from the last as that from the one before */
+  uint32_t touch_x, touch_y; /* inputs, outputs: see dmt_touch_all_s16() */
   uint32_t tables;  /* bytes: where all tiles of a sweep meet the input, kept for all outputs */
   uint32_t scratch; /* weights of a part or patches, totals, tables */
   uint32_t pixel_tasks, block_tasks;
@@ -141,6 +143,13 @@ static inline void dmt_job_direct(dmt_job_s16 *job) {
   }
 }
 
+/* Whether three pixels `step` bytes apart are touched, of tensors that large. */
+static inline uint32_t dmt_job_touches(const dmt_conv *c, size_t step, uint32_t more_than) {
+  uint64_t bytes = dmt_times(c->in.pixel, (uint64_t)c->in.w * c->in.h) +
+                   dmt_times(c->out.pixel, (uint64_t)c->out.w * c->out.h);
+  return bytes > more_than && step > DMT_ALIGN && step <= 8 * DMT_ALIGN;
+}
+
 static inline dmt_status dmt_job_open(const dmt_call *call, dmt_job_s16 *job) {
   dmt_conv *c = &job->conv;
   dmt_status status = dmt_conv_lanes(call, 0, c);
@@ -162,6 +171,8 @@ static inline dmt_status dmt_job_open(const dmt_call *call, dmt_job_s16 *job) {
   } else {
     dmt_job_direct(job);
   }
+  job->touch_x = !job->patched && dmt_job_touches(c, c->in.pixel, DMT_L2_BYTES);
+  job->touch_y = dmt_job_touches(c, c->out.pixel, DMT_L2_BYTES / 2);
   job->scratch = (job->scratch + DMT_ALIGN - 1) / DMT_ALIGN * DMT_ALIGN;
   return job->plan.blocks > 0 ? DMT_OK : DMT_E_UNSUPPORTED;
 }
