@@ -57,7 +57,7 @@ static dmt_status conv_open(const dmt_call *call, conv_job *job) {
     uint32_t fit = 8192 / job->run & ~1u;
     job->plan.parts = 1;
     job->plan.pixels = dmt_least(job->plan.pixels, fit < 2 ? 2 : fit);
-    job->patches = job->plan.pixels * job->run + 8;
+    job->patches = job->plan.pixels * job->run + 16;
     job->patches = (job->patches + DMT_ALIGN - 1) / DMT_ALIGN * DMT_ALIGN;
   } else if (job->plan.parts > 1) {
     uint32_t most = DMT_MOST_WAITING / 16 / job->plan.pixels;
@@ -82,6 +82,7 @@ static uint32_t conv_scratch(const dmt_call *call) {
 
 #ifdef DMT_NEON
 
+#include "../generic/dmt_patch.h"
 #include "dmt_dots_s8.h"
 #include "dmt_end_s8.h"
 
@@ -205,52 +206,50 @@ static void conv_aim(const conv_sweep *s) {
 /* --- Gathered rows ------------------------------------------------------------------------------
  */
 
-/* A pixel that misses no tap, its kernel's rows being without gaps: whether that is so. Up to seven
- * bytes more are read and written. */
-static int conv_patch_inside(const conv_sweep *s, const conv_place *place, uint8_t *to) {
+/* Pixels from `place` on that miss no tap, at most `most` of its row, where a kernel's rows are
+ * without gaps: how many were gathered. Up to 15 bytes more than a row are read and written. */
+static uint32_t conv_gather_inside(const conv_sweep *s, const conv_place *place, uint32_t most,
+                                   uint8_t *patch) {
   const dmt_conv *c = &s->job->conv;
   int32_t y = (int32_t)place->y * c->y.stride - c->y.pad;
   int32_t x = (int32_t)place->x * c->x.stride - c->x.pad;
-  uint32_t bytes = (uint32_t)c->x.kernel * c->ig;
+  size_t bytes = (size_t)(uint32_t)c->x.kernel * c->ig;
+  size_t step = (uint32_t)c->x.stride * c->in.pixel;
   if (y < 0 || x < 0 || y + c->y.kernel > c->y.in || x + c->x.kernel > c->x.in ||
       c->y.dilation != 1 || c->x.dilation != 1 || c->in.pixel != c->ig) {
     return 0;
   }
+  uint32_t count = (uint32_t)((c->x.in - c->x.kernel - x) / c->x.stride) + 1;
+  count = dmt_least(dmt_least(count, most), c->out.w - place->x);
   const uint8_t *from = dmt_at(&c->in, place->n, (uint32_t)y, (uint32_t)x);
-  const uint8_t *last = from + (uint32_t)(c->y.kernel - 1) * c->in.row;
-  if ((size_t)(conv_end_of(s) - last) < ((bytes + 7) & ~7u)) {
-    return 0;
+  const uint8_t *last = from + (count - 1) * step + (uint32_t)(c->y.kernel - 1) * c->in.row;
+  for (; count > 0 && (size_t)(conv_end_of(s) - last) < ((bytes + 15) & ~(size_t)15); count--) {
+    last -= step;
   }
-  for (int32_t k = 0; k < c->y.kernel; k++, from += c->in.row, to += bytes) {
-    for (uint32_t i = 0; i < bytes; i += 8) {
-      vst1_u8(to + i, vld1_u8(from + i));
+  for (uint32_t p = 0; p < count; p++, from += step, patch += s->job->run) {
+    const uint8_t *row = from;
+    uint8_t *to = patch;
+    for (int32_t k = c->y.kernel; k > 0; k--, row += c->in.row, to += bytes) {
+      for (size_t i = 0; i < bytes; i += 16) {
+        vst1q_u8(to + i, vld1q_u8(row + i));
+      }
     }
   }
-  return 1;
+  return count;
 }
 
 static void conv_gather(const conv_sweep *s) {
   const dmt_conv *c = &s->job->conv;
-  conv_place place = conv_place_of(c, s->pixels.begin);
-  int8_t zero = (int8_t)s->job->call->in[0].zero_point;
   uint8_t *patch = s->patches;
-  for (uint32_t p = s->pixels.begin; p < s->pixels.end; p++, patch += s->job->run) {
-    if (!conv_patch_inside(s, &place, patch)) {
-      uint8_t *to = patch;
-      for (int32_t kh = 0; kh < c->y.kernel; kh++) {
-        int32_t y = dmt_tap_at(&c->y, place.y, kh);
-        for (int32_t kw = 0; kw < c->x.kernel; kw++) {
-          int32_t x = dmt_tap_at(&c->x, place.x, kw);
-          const uint8_t *from = y < 0 || x < 0 ? NULL
-                                               : dmt_at(&c->in, place.n, (uint32_t)y, (uint32_t)x) +
-                                                     (size_t)s->group * c->ig;
-          for (uint32_t i = 0; i < c->ig; i++) {
-            *to++ = from != NULL ? from[i] : (uint8_t)zero;
-          }
-        }
-      }
+  for (uint32_t p = s->pixels.begin, some; p < s->pixels.end; p += some) {
+    conv_place place = conv_place_of(c, p);
+    some = conv_gather_inside(s, &place, s->pixels.end - p, patch);
+    if (some == 0) {
+      dmt_segment one = {.n = place.n, .y = place.y, .x = place.x, .every = 1, .count = 1};
+      dmt_patch_whole(c, &one, s->group, patch, 1, s->job->call->in[0].zero_point, c->ig, 0);
+      some = 1;
     }
-    conv_step(c, &place);
+    patch += some * s->job->run;
   }
 }
 
