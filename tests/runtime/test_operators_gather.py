@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.runtime.elementwise import limits, tensor, zero_of
 from tests.runtime.operators import (
     NONE,
     OPERATOR,
@@ -23,7 +24,6 @@ from tests.runtime.operators import (
     words,
     wrap32,
 )
-from tests.runtime.test_operators_elementwise import limits, tensor, zero_of
 
 GATHER, EMBED, REDUCE, ARGMAX = 18, 19, 20, 21
 F = np.float32

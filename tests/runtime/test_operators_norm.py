@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.runtime.elementwise import order, tensor, zero_of
 from tests.runtime.operators import (
     OPERATOR,
     RANGE,
@@ -23,7 +24,7 @@ from tests.runtime.operators import (
     rshr,
     words,
 )
-from tests.runtime.test_operators_elementwise import exact_exp, order, tensor, zero_of
+from tests.runtime.test_operators_functions import exact_exp
 
 MVN, NORMALIZE, RESIZE, POOL_MASK, UNPOOL, LSTM, RNN = range(22, 29)
 F = np.float32

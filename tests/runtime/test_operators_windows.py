@@ -24,7 +24,7 @@ from tests.runtime.operators import (
     words,
     wrap32,
 )
-from tests.runtime.test_operators_elementwise import exact_exp, exact_log
+from tests.runtime.test_operators_functions import exact_exp, exact_log
 
 POOL_MAX, POOL_AVERAGE, LRN = 3, 4, 12
 F = np.float32
