@@ -108,48 +108,48 @@ static inline void sums_3x3(int32_t *sums, const uint8_t *const *t, uint32_t til
 typedef struct {
   int32x4_t low, high; /* the multipliers */
   int16x8_t right, zero;
-  int8x16_t least, most;
 } scales;
 
 /* rshr(t, r) is that of t >> k by r - k where r > k, so that 16 bits are enough after a narrowing
  * shift by k: what saturates there does so in 8 bits again, as long as r - k is at most 7.
  * Two outputs a turn; each stage works on what the stage before left in the last turn. */
+#define LOAD "vld1.32 {d0-d3}, [%[sums]]!\n\tvld1.32 {d4-d7}, [%[sums]]!\n\t"
 #define RESCALE(k)                                                                                 \
-  __asm__ volatile("vld1.32 {d0-d3}, [%[sums]]!\n\t"                                               \
-                   "vld1.32 {d4-d7}, [%[sums]]!\n\t"                                               \
-                   "vqrdmulh.s32 q4, q0, %q[low]\n\t"                                              \
-                   "vqrdmulh.s32 q5, q1, %q[high]\n\t"                                             \
-                   "vqrdmulh.s32 q6, q2, %q[low]\n\t"                                              \
-                   "vqrdmulh.s32 q7, q3, %q[high]\n\t"                                             \
-                   "vld1.32 {d0-d3}, [%[sums]]!\n\t"                                               \
-                   "vld1.32 {d4-d7}, [%[sums]]!\n\t"                                               \
-                   "1:\n\t"                                                                        \
-                   "subs %[pairs], %[pairs], #1\n\t"                                               \
-                   "vqshrn.s32 d16, q4, #" k "\n\t"                                                \
-                   "vqshrn.s32 d17, q5, #" k "\n\t"                                                \
-                   "vqrdmulh.s32 q4, q0, %q[low]\n\t"                                              \
-                   "vqshrn.s32 d18, q6, #" k "\n\t"                                                \
-                   "vqshrn.s32 d19, q7, #" k "\n\t"                                                \
-                   "vqrdmulh.s32 q5, q1, %q[high]\n\t"                                             \
-                   "vrshl.s16 q8, q8, %q[right]\n\t"                                               \
-                   "vqrdmulh.s32 q6, q2, %q[low]\n\t"                                              \
-                   "vrshl.s16 q9, q9, %q[right]\n\t"                                               \
-                   "vqrdmulh.s32 q7, q3, %q[high]\n\t"                                             \
-                   "vld1.32 {d0-d3}, [%[sums]]!\n\t"                                               \
-                   "vld1.32 {d4-d7}, [%[sums]]!\n\t"                                               \
-                   "vqadd.s16 q8, q8, %q[zero]\n\t"                                                \
-                   "vqadd.s16 q9, q9, %q[zero]\n\t"                                                \
-                   "vqmovn.s16 d16, q8\n\t"                                                        \
-                   "vqmovn.s16 d17, q9\n\t"                                                        \
-                   "vmax.s8 q8, q8, %q[least]\n\t"                                                 \
-                   "vmin.s8 q8, q8, %q[most]\n\t"                                                  \
-                   "vst1.8 {d16}, [%[y]], %[step]\n\t"                                             \
-                   "vst1.8 {d17}, [%[y]], %[step]\n\t"                                             \
-                   "bne 1b\n\t"                                                                    \
-                   : [sums] "+r"(sums), [y] "+r"(y), [pairs] "+r"(pairs)                           \
-                   : [step] "r"(step), [low] "w"(s.low), [high] "w"(s.high), [right] "w"(s.right), \
-                     [zero] "w"(s.zero), [least] "w"(s.least), [most] "w"(s.most)                  \
-                   : "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7", "q8", "q9", "cc", "memory")
+  __asm__ volatile(                                                                                \
+      LOAD "vqrdmulh.s32 q4, q0, %q[low]\n\t"                                                      \
+           "vqrdmulh.s32 q5, q1, %q[high]\n\t"                                                     \
+           "vqrdmulh.s32 q6, q2, %q[low]\n\t"                                                      \
+           "vqrdmulh.s32 q7, q3, %q[high]\n\t" LOAD "vqshrn.s32 d16, q4, #" k "\n\t"               \
+           "vqshrn.s32 d17, q5, #" k "\n\t"                                                        \
+           "vqshrn.s32 d18, q6, #" k "\n\t"                                                        \
+           "vqshrn.s32 d19, q7, #" k "\n\t"                                                        \
+           "vqrdmulh.s32 q4, q0, %q[low]\n\t"                                                      \
+           "vqrdmulh.s32 q5, q1, %q[high]\n\t"                                                     \
+           "vqrdmulh.s32 q6, q2, %q[low]\n\t"                                                      \
+           "vqrdmulh.s32 q7, q3, %q[high]\n\t" LOAD "vrshl.s16 q10, q8, %q[right]\n\t"             \
+           "vrshl.s16 q11, q9, %q[right]\n\t"                                                      \
+           "1:\n\t"                                                                                \
+           "subs %[pairs], %[pairs], #1\n\t"                                                       \
+           "vqadd.s16 q10, q10, %q[zero]\n\t"                                                      \
+           "vqadd.s16 q11, q11, %q[zero]\n\t"                                                      \
+           "vqshrn.s32 d16, q4, #" k "\n\t"                                                        \
+           "vqshrn.s32 d17, q5, #" k "\n\t"                                                        \
+           "vqrdmulh.s32 q4, q0, %q[low]\n\t"                                                      \
+           "vqshrn.s32 d18, q6, #" k "\n\t"                                                        \
+           "vqshrn.s32 d19, q7, #" k "\n\t"                                                        \
+           "vqrdmulh.s32 q5, q1, %q[high]\n\t"                                                     \
+           "vqmovn.s16 d20, q10\n\t"                                                               \
+           "vqmovn.s16 d21, q11\n\t"                                                               \
+           "vqrdmulh.s32 q6, q2, %q[low]\n\t"                                                      \
+           "vqrdmulh.s32 q7, q3, %q[high]\n\t" LOAD "vst1.8 {d20}, [%[y]], %[step]\n\t"            \
+           "vst1.8 {d21}, [%[y]], %[step]\n\t"                                                     \
+           "vrshl.s16 q10, q8, %q[right]\n\t"                                                      \
+           "vrshl.s16 q11, q9, %q[right]\n\t"                                                      \
+           "bne 1b\n\t"                                                                            \
+      : [sums] "+r"(sums), [y] "+r"(y), [pairs] "+r"(pairs)                                        \
+      : [step] "r"(step), [low] "w"(s.low), [high] "w"(s.high), [right] "w"(s.right),              \
+        [zero] "w"(s.zero)                                                                         \
+      : "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7", "q8", "q9", "q10", "q11", "cc", "memory")
 
 /* 2 * pairs outputs of a block; form() says by which k. */
 static void rescale(const int32_t *sums, uint8_t *y, size_t step, uint32_t pairs, uint32_t k,
@@ -169,13 +169,19 @@ static void rescale(const int32_t *sums, uint8_t *y, size_t step, uint32_t pairs
 
 /* Outputs with slopes. */
 static void rescale_slopes(const int32_t *sums, uint8_t *y, size_t step, uint32_t count,
-                           const int32_t *multiplier, size_t words, const scales *s) {
+                           const int32_t *multiplier, size_t words, int16x8_t zero) {
   dmt_branch above = dmt_branch_of(multiplier, words);
   dmt_branch below = dmt_branch_of(multiplier + 3 * words, words);
-  int8x8_t least = vget_low_s8(s->least), most = vget_low_s8(s->most);
   for (; count > 0; count--, sums += 8, y += step) {
-    int8x8_t a = vqmovn_s16(vqaddq_s16(dmt_branches(&above, &below, sums), s->zero));
-    vst1_s8((int8_t *)y, vmin_s8(vmax_s8(a, least), most));
+    vst1_s8((int8_t *)y, vqmovn_s16(vqaddq_s16(dmt_branches(&above, &below, sums), zero)));
+  }
+}
+
+/* Narrower bounds than those of the type: few networks have any. */
+static void bounds(uint8_t *y, size_t step, uint32_t count, int32_t least, int32_t most) {
+  int8x8_t low = vdup_n_s8((int8_t)least), high = vdup_n_s8((int8_t)most);
+  for (; count > 0 && (least > -128 || most < 127); count--, y += step) {
+    vst1_s8((int8_t *)y, vmin_s8(vmax_s8(vld1_s8((const int8_t *)y), low), high));
   }
 }
 
@@ -213,20 +219,19 @@ static uint32_t rescale_line(const dmt_conv *c, const dmt_call *call,
   size_t words = dmt_up8(c->out.c);
   const int32_t *multiplier = c->channels + line->channel + words, *right = multiplier + 2 * words;
   int16x8_t r = vcombine_s16(vmovn_s32(vld1q_s32(right)), vmovn_s32(vld1q_s32(right + 4)));
-  scales s = {.low = vld1q_s32(multiplier),
-              .high = vld1q_s32(multiplier + 4),
-              .right = vsubq_s16(vdupq_n_s16((int16_t)line->form), r),
-              .zero = vdupq_n_s16((int16_t)call->out.zero_point),
-              .least = vdupq_n_s8((int8_t)dmt_signed(call, 56)),
-              .most = vdupq_n_s8((int8_t)dmt_signed(call, 60))};
+  scales s = {vld1q_s32(multiplier), vld1q_s32(multiplier + 4),
+              vsubq_s16(vdupq_n_s16((int16_t)line->form), r),
+              vdupq_n_s16((int16_t)call->out.zero_point)};
   if (line->form == SLOPES) {
-    rescale_slopes(line->sums, y, step, count, multiplier, words, &s);
-    return count;
+    rescale_slopes(line->sums, y, step, count, multiplier, words, s.zero);
+  } else {
+    count = count / 2 * 2;
+    if (count > 0) {
+      rescale(line->sums, y, step, count / 2, line->form, s);
+    }
   }
-  if (count > 1) {
-    rescale(line->sums, y, step, count / 2, line->form, s);
-  }
-  return count / 2 * 2;
+  bounds(y, step, count, dmt_signed(call, 56), dmt_signed(call, 60));
+  return count;
 }
 
 static void depthwise_s8_line(const dmt_depthwise *d, const dmt_depthwise_line *line) {
