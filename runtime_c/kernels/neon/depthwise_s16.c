@@ -60,6 +60,45 @@ static inline void add_block(int32_t *sums, const int32_t *total, size_t step,
                      "q12", "q13", "q14", "q15", "cc", "memory");
 }
 
+/* Four outputs' products with a tap, whose columns the row's pointer passes. */
+#define TAP(op, row, step)                                                                         \
+  "vld1.16 {d16-d17}, [%[weights]]!\n\t"                                                           \
+  "vld1.16 {d18-d21}, [%[" row "]]!\n\t"                                                           \
+  "vld1.16 {d22-d25}, [%[" row "]], %[" step "]\n\t" op " q0, d18, d16\n\t" op                     \
+  " q1, d19, d17\n\t" op " q2, d20, d16\n\t" op " q3, d21, d17\n\t" op " q4, d22, d16\n\t" op      \
+  " q5, d23, d17\n\t" op " q6, d24, d16\n\t" op " q7, d25, d17\n\t"
+#define ROUND(q) "vrshr.s32 " q ", " q ", #9\n\t"
+#define ADD_BIAS(low, high) "vadd.i32 " low ", " low ", q14\n\tvadd.i32 " high ", " high ", q15\n\t"
+
+/* `tiles` times four outputs of a 3 x 3 kernel that has all its rows. */
+static inline void sums_3x3(int32_t *sums, const uint8_t *const *t, uint32_t tiles, size_t at,
+                            const uint8_t *weights, const int32_t *bias) {
+  const uint8_t *r0 = t[0] + at, *r1 = t[3] + at, *r2 = t[6] + at;
+  ptrdiff_t right = t[1] - t[0] - 32, further = t[2] - t[1] - 32, back = t[0] - t[2] + 32;
+  __asm__ volatile(
+      "vld1.32 {d28-d31}, [%[bias]]\n\t"
+      "1:\n\t" TAP("vmull.s16", "r0", "right") TAP("vmlal.s16", "r0", "further")
+          TAP("vmlal.s16", "r0", "back") TAP("vmlal.s16", "r1", "right")
+              TAP("vmlal.s16", "r1", "further") TAP("vmlal.s16", "r1", "back")
+                  TAP("vmlal.s16", "r2", "right") TAP("vmlal.s16", "r2", "further")
+                      TAP("vmlal.s16", "r2",
+                          "back") "subs %[tiles], %[tiles], #1\n\t"
+                                  "sub %[weights], %[weights], #144\n\t" ROUND("q0") ROUND("q1")
+                                      ROUND("q2") ROUND("q3") ROUND("q4") ROUND("q5") ROUND("q6")
+                                          ROUND("q7") ADD_BIAS("q0", "q1") ADD_BIAS("q2", "q3")
+                                              ADD_BIAS("q4", "q5") ADD_BIAS(
+                                                  "q6", "q7") "vst1.32 {d0-d3}, [%[sums]]!\n\t"
+                                                              "vst1.32 {d4-d7}, [%[sums]]!\n\t"
+                                                              "vst1.32 {d8-d11}, [%[sums]]!\n\t"
+                                                              "vst1.32 {d12-d15}, [%[sums]]!\n\t"
+                                                              "bne 1b\n\t"
+      : [sums] "+r"(sums), [tiles] "+r"(tiles), [weights] "+r"(weights), [r0] "+r"(r0),
+        [r1] "+r"(r1), [r2] "+r"(r2)
+      : [right] "r"(right), [further] "r"(further), [back] "r"(back), [bias] "r"(bias)
+      : "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7", "q8", "q9", "q10", "q11", "q12", "q14",
+        "q15", "cc", "memory");
+}
+
 /* Two outputs a turn; each stage works on what the stage before left in the last turn. */
 static void rescale(const int32_t *sums, uint8_t *y, size_t step, uint32_t pairs,
                     const int32_t *multiplier, int32x4_t right_low, int32x4_t right_high,
@@ -148,10 +187,15 @@ static uint32_t rescale_line(const dmt_conv *c, const dmt_call *call,
 }
 
 /* The sums of a row's outputs. */
-static void sum_row(const dmt_depthwise_line *line, const dmt_depthwise_row *row, int32_t *sums,
-                    const int32_t *bias) {
+static void sum_row(const dmt_conv *c, const dmt_depthwise_line *line, const dmt_depthwise_row *row,
+                    int32_t *sums, const int32_t *bias) {
   for (uint32_t p = 0; row->count == 0 && p < line->pixels; p++) {
     memcpy(sums + 8 * p, bias, 8 * sizeof *bias);
+  }
+  if (c->y.kernel == 3 && c->x.kernel == 3 && row->count == 9) {
+    sums_3x3(sums, row->taps, dmt_ceil(line->pixels, DMT_DEPTHWISE_TILE), line->at, line->weights,
+             bias);
+    return;
   }
   for (uint32_t p = 0; p < line->pixels; p += DMT_DEPTHWISE_TILE, sums += 32) {
     for (uint32_t done = 0; done < row->count; done += BLOCK) {
@@ -168,7 +212,7 @@ static void depthwise_s16_line(const dmt_depthwise *d, const dmt_depthwise_line 
   const int32_t *bias = c->channels + line->channel;
   uint32_t count = line->rows * line->pixels, p = 0;
   for (uint32_t r = 0; r < line->rows; r++) { /* what a row has too many, the next overwrites */
-    sum_row(line, line->row + r, line->sums + (size_t)8 * r * line->pixels, bias);
+    sum_row(c, line, line->row + r, line->sums + (size_t)8 * r * line->pixels, bias);
   }
   if (line->form != ANY && line->channels == 8) {
     p = rescale_line(c, call, line, line->y, c->out.pixel);
