@@ -37,10 +37,29 @@ static void next_element(const dmt_view *view, cursor *c) {
   c->at = NULL;
 }
 
-dmt_status dmt_packed_test(const dmt_packed *packed, uint32_t *crc) {
+/* How far float32 outputs are from an answer. */
+typedef struct {
+  const uint8_t *answer;
+  float largest, furthest;
+  int numbers; /* whether all are */
+} distance;
+
+static float size_of(float value) { return value < 0.0f ? -value : value; }
+
+static void measure(distance *d, const uint8_t *at) {
+  float expected = dmt_f32(d->answer), off = size_of(dmt_f32(at) - expected);
+  d->answer += sizeof expected;
+  d->largest = size_of(expected) > d->largest ? size_of(expected) : d->largest;
+  d->furthest = off > d->furthest ? off : d->furthest;
+  d->numbers &= off == off;
+}
+
+dmt_status dmt_packed_test(const dmt_packed *packed, uint32_t *crc, int *good) {
   dmt_context *context;
   dmt_view view;
+  distance d = {packed->answer, 0.0f, 0.0f, packed->answer != NULL};
   *crc = 0;
+  *good = 0;
   dmt_status status = dmt_packed_open(packed, NULL, NULL, &context);
   if (status != DMT_OK) {
     return status;
@@ -58,7 +77,12 @@ dmt_status dmt_packed_test(const dmt_packed *packed, uint32_t *crc) {
   for (uint32_t i = 0; status == DMT_OK && dmt_output(context, i, &view) == DMT_OK; i++) {
     for (cursor c = first_element(&view); c.at != NULL; next_element(&view, &c)) {
       *crc = dmt_crc32(*crc, c.at, dmt_item(view.dtype));
+      if (d.numbers && view.dtype == DMT_F32) {
+        measure(&d, c.at);
+      }
     }
   }
+  *good =
+      status == DMT_OK && (*crc == packed->crc || (d.numbers && d.furthest <= d.largest / 256.0f));
   return status;
 }

@@ -226,8 +226,8 @@ static int self_test(void) {
   for (uint32_t i = 0; i < dmt_packed_count; i++) {
     const dmt_packed *packed = &dmt_packed_models[i];
     uint32_t crc;
-    dmt_status status = dmt_packed_test(packed, &crc);
-    int good = status == DMT_OK && crc == packed->crc;
+    int good;
+    dmt_status status = dmt_packed_test(packed, &crc, &good);
     printf("%s: status %08x, output CRC %08x, %s\n", packed->name, (unsigned)status, (unsigned)crc,
            good ? "as expected" : "WRONG");
     failed |= !good;

@@ -106,9 +106,9 @@ def kernel_files() -> dict[str, Path]:
 
 
 def shared_files(kernels: Iterable[Path]) -> list[Path]:
-    """Sources without a descriptor that others in their folder may call, relative to the runtime;
-    the linker drops what none of them does."""
+    """Sources without a descriptor that those call, in their folders and among the portable
+    kernels, relative to the runtime; the linker drops what none of them does."""
     own = set(kernel_files().values())
-    folders = {RUNTIME / path.parent for path in kernels}
+    folders = {TABLES[-1].parent, *(RUNTIME / path.parent for path in kernels)}
     found = (path for folder in folders for path in folder.glob("*.c") if path not in own)
     return sorted(path.relative_to(RUNTIME) for path in found if path.name != "table.c")

@@ -87,7 +87,7 @@ def pack(
     tests = tuple(make_sample(model, (samples or {}).get(model.name)) for model in models)
     for model, test in zip(models, tests, strict=True):
         embed(model, folder / "models", "asm", target)
-        _write(folder / "models" / f"{model.name}.sample", test.stored)
+        _write(folder / "models" / f"{model.name}.sample", test.stored + test.answer)
         text = assembly(f"{model.name}_sample", f"{model.name}.sample", ".rodata.samples")
         _write(folder / "models" / f"{model.name}_sample.S", text)
     packed = Packed(title, folder, tuple(models), tests, kernels)
@@ -153,10 +153,11 @@ def _models(models: Sequence[Loaded], samples: Sequence[Sample]) -> str:
     rows = []
     for model, sample in zip(models, samples, strict=True):
         macro = model.name.upper()
+        answer = f"{model.name}_sample + {len(sample.stored)}" if sample.answer else "NULL"
         rows.append(
             f'    {{"{model.name}", {macro}_MODEL, {macro}_MODEL_BYTES, {macro}_PERSISTENT_BYTES, '
             f"{macro}_ARENA_BYTES,\n     {macro}_THREADS, {model.name}_sample, "
-            f"0x{sample.crc:08x}u}},"
+            f"0x{sample.crc:08x}u, {answer}}},"
         )
     most = {
         kind: max((getattr(model.needs, kind) for model in models), default=0)
