@@ -3,10 +3,11 @@
  * The caller works too and waits only for numbers that a worker has taken: it never waits for a
  * thread that does not run (a worker not yet awake, or lost in a fork).
  */
-#define _POSIX_C_SOURCE 200809L
+#define _GNU_SOURCE /* pthread_setaffinity_np */
 #include "dmt_pool.h"
 
 #include <pthread.h>
+#include <sched.h>
 
 #include "dmt_port.h"
 
@@ -84,6 +85,25 @@ dmt_pool *dmt_pool_start(void *memory, uint32_t threads) {
     pool->workers++;
   }
   return pool;
+}
+
+uint32_t dmt_pool_pin(dmt_pool *pool, uint64_t processors) {
+  uint32_t pinned = 0;
+#ifdef __GLIBC__
+  for (uint32_t i = 0, at = 0; processors != 0 && i < pool->workers; i++, at++) {
+    cpu_set_t one;
+    while (!(processors >> at % 64 & 1)) {
+      at++;
+    }
+    CPU_ZERO(&one);
+    CPU_SET(at % 64, &one);
+    pinned += pthread_setaffinity_np(pool->worker[i], sizeof one, &one) == 0;
+  }
+#else
+  (void)pool;
+  (void)processors;
+#endif
+  return pinned;
 }
 
 void dmt_pool_for(void *user, uint32_t count, dmt_task task, void *argument) {

@@ -4,8 +4,9 @@
  *
  * Every run must give the bytes that a single thread gives, for any number of workers.
  */
-#define _POSIX_C_SOURCE 200809L
+#define _GNU_SOURCE /* sched_getaffinity */
 #include <pthread.h>
+#include <sched.h>
 
 #include "../programs/dmt_file.h"
 #include "dmt_internal.h"
@@ -32,12 +33,36 @@ static size_t extent(const dmt_view *view) {
   return bytes;
 }
 
+/* Where workers stand: each on one processor that this process may use. */
+static void note(void *argument, uint32_t index) {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) {
+    ((int *)argument)[index] = CPU_COUNT(&set);
+  }
+}
+
+static int pinned(dmt_pool *pool, uint32_t threads) {
+  cpu_set_t set;
+  uint64_t processors = 0;
+  int counts[64] = {0}, all = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 0;
+  for (unsigned i = 0; i < 64; i++) {
+    processors |= (uint64_t)(CPU_ISSET(i, &set) != 0) << i;
+  }
+  int good = dmt_pool_pin(pool, 0) == 0 && dmt_pool_pin(pool, processors) == threads - 1;
+  dmt_pool_for(pool, 64, note, counts);
+  for (unsigned i = 0; i < 64; i++) {
+    good &= counts[i] == 1 || counts[i] == all;
+  }
+  return good;
+}
+
 static void *run(void *user) {
   job *work = user;
   dmt_pool *pool = dmt_pool_start(allocate(program, dmt_pool_size(work->threads)), work->threads);
   const dmt_config config = {dmt_kernels("generic", NULL), work->threads, dmt_pool_for, NULL, pool};
   dmt_memory needs;
   dmt_context *context;
+  work->failed |= !pinned(pool, work->threads);
   if (dmt_sizes(&config, work->model, work->size, &needs) != DMT_OK ||
       dmt_init(&config, work->model, work->size, allocate(program, needs.persistent),
                needs.persistent, allocate(program, needs.arena), needs.arena, &context) != DMT_OK) {
