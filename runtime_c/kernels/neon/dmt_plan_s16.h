@@ -131,6 +131,9 @@ static inline void dmt_job_patched(dmt_job_s16 *job) {
 static inline void dmt_job_direct(dmt_job_s16 *job) {
   const dmt_conv *c = &job->conv;
   job->plan = dmt_plan_of(c);
+  if (job->plan.blocks == 0) {
+    return;
+  }
   uint32_t tiles = dmt_ceil(job->plan.pixels, 3);
   if (job->plan.parts > 1) {
     job->scratch = tiles * job->plan.blocks * 96 + (uint32_t)dmt_plan_weights(&job->plan);
