@@ -213,17 +213,20 @@ static void dmt_winograd_sort(const dmt_winograd *w, uint32_t block, int8_t *to)
   const size_t tap = (size_t)w->inputs * 4, quad = 9 * tap;
   const int8_t *first = (const int8_t *)w->conv.weights + block * 2 * quad;
   const size_t second = 8 * block + 4 < w->conv.out.c ? quad : 0; /* any, where there is none */
-  for (uint32_t i = 0; i < w->inputs; i += 8, to += 4 * 9 * 16) {
-    const uint32_t start = i / 16 * 16, length = w->inputs - start < 16 ? 8 : 16;
-    const int8_t *from = first + start * 4 + (i - start);
-    for (uint32_t t = 0; t < 9; t++, from += tap) {
-      int8x8_t r[8];
-      for (uint32_t o = 0; o < 8; o++) {
-        r[o] = vld1_s8(from + (o < 4 ? 0 : second) + o % 4 * length);
-      }
-      dmt_winograd_transpose(r);
-      for (uint32_t p = 0; p < 4; p++) {
-        vst1q_s8(to + (p * 9 + t) * 16, vcombine_s8(r[2 * p], r[2 * p + 1]));
+  for (uint32_t y = 0; y < 3; y++) { /* few enough places at once for memory to follow */
+    for (uint32_t i = 0; i < w->inputs; i += 8) {
+      const uint32_t start = i / 16 * 16, length = w->inputs - start < 16 ? 8 : 16;
+      const int8_t *from = first + y * 3 * tap + start * 4 + (i - start);
+      int8_t *pair = to + ((size_t)i / 2 * 9 + y * 3) * 16;
+      for (uint32_t x = 0; x < 3; x++, from += tap, pair += 16) {
+        int8x8_t r[8];
+        for (uint32_t o = 0; o < 8; o++) {
+          r[o] = vld1_s8(from + (o < 4 ? 0 : second) + o % 4 * length);
+        }
+        dmt_winograd_transpose(r);
+        for (uint32_t p = 0; p < 4; p++) {
+          vst1q_s8(pair + p * 9 * 16, vcombine_s8(r[2 * p], r[2 * p + 1]));
+        }
       }
     }
   }

@@ -16,20 +16,11 @@ static void winograd_sizes(dmt_winograd *w) {
     w->few = 1;
     w->many = 8;
   } else {
-    w->chunk = 32;
+    w->chunk = all > 16 ? 16 : 32;
     w->tiles = 28;
     w->few = 2;
     w->many = 4;
   }
-#ifdef W_TUNE
-  extern uint32_t dmt_w_tune[8];
-  if (dmt_w_tune[0]) {
-    w->tiles = dmt_w_tune[0];
-    w->chunk = at_most(dmt_w_tune[1], w->inputs);
-    w->few = dmt_w_tune[2];
-    w->many = dmt_w_tune[3];
-  }
-#endif
   w->tiles = at_most(w->tiles, up(all, 4));
   w->many = at_most(w->many, c->blocks);
   w->few = at_most(w->few, w->many);
@@ -53,10 +44,20 @@ static int winograd_is_bounded(const dmt_call *call) {
   return call->param_size >= 68 && (dmt_word(call, 64) & 1);
 }
 
-/* Where the transform of the weights pays: few tiles have few products to save. */
+/* Whether it is faster than conv_s8.c: tenths of cycles for each input and output, fitted to what
+ * `predict` said of one layer by both (ms, models A and B):
+ *
+ *   side, inputs, outputs    56 64 64     28 128 128   14 256 256   7 512 512    13 64 256
+ *   directly                 9.92 7.65    9.39 7.18    9.08 6.97    9.62 8.05    2.07 1.55
+ *   so                       6.48 5.83    6.54 5.93    8.34 7.62    12.7 12.9    2.17 1.91
+ *
+ *   predict -- dmt_bench layer.demi --loops 1
+ */
 static int winograd_pays(const dmt_conv *c) {
-  uint32_t tiles = c->out.n * ((c->out.h + 3) / 4) * ((c->out.w + 3) / 4);
-  return tiles > 8 && c->in.c >= 16 && c->out.c >= 16;
+  uint64_t tiles = (uint64_t)((c->out.h + 3) / 4) * ((c->out.w + 3) / 4) * c->out.n;
+  uint64_t pixels = (uint64_t)c->out.h * c->out.w * c->out.n;
+  uint64_t weights = c->in.c < 192 ? 640 : 400;
+  return c->in.c >= 16 && c->out.c >= 16 && 120 * tiles + weights < 13 * pixels;
 }
 
 static dmt_status winograd_open(const dmt_call *call, dmt_winograd *w) {
@@ -67,7 +68,7 @@ static dmt_status winograd_open(const dmt_call *call, dmt_winograd *w) {
   }
   int fits = c->y.kernel == 3 && c->x.kernel == 3 && c->y.stride == 1 && c->x.stride == 1 &&
              c->y.dilation == 1 && c->x.dilation == 1 && c->groups == 1;
-  int packed = c->packing == DMT_PACKING_DOTS && !c->halves && c->in.c >= 8;
+  int packed = c->packing == DMT_PACKING_DOTS && !c->halves;
   if (!fits || !packed || !winograd_is_bounded(call) || !winograd_pays(c) || c->in.c > 1u << 15 ||
       c->out.c > 1u << 15 || dmt_times((uint64_t)c->out.h * c->out.w, c->out.n) > 1u << 28) {
     return DMT_E_UNSUPPORTED;
@@ -156,19 +157,20 @@ static void winograd_row(const dmt_winograd *w, const dmt_winograd_room *room, u
   }
 }
 
+/* `sorted`: the weights of all blocks are in their order already. */
 static void winograd_block(const dmt_winograd *w, dmt_winograd_block block, dmt_range blocks,
-                           const dmt_winograd_room *room) {
-  const size_t groups = (block.count + 3) / 4, sorted = (size_t)w->inputs * 9 * 8;
+                           int sorted, const dmt_winograd_room *room) {
+  const size_t groups = (block.count + 3) / 4, weights = (size_t)w->inputs * 9 * 8;
   dmt_winograd_inputs(w, block, room);
   for (uint32_t b = blocks.begin; b < blocks.end; b += w->many) {
     const uint32_t end = at_most(b + w->many, blocks.end);
-    for (uint32_t f = b; f < end; f++) {
-      dmt_winograd_sort(w, f, room->sorted + (f - b) * sorted);
+    for (uint32_t f = b; f < end && !sorted; f++) {
+      dmt_winograd_sort(w, f, room->sorted + (f - b) * weights);
     }
     for (uint32_t row = 0; row < 6; row++) {
       for (uint32_t f = b; f < end; f += w->few) {
         winograd_row(w, room, block.count, row, f, at_most(f + w->few, end),
-                     room->sorted + (f - b) * sorted, room->h + (f - b) * groups * 24 * 32);
+                     room->sorted + (f - b) * weights, room->h + (f - b) * groups * 24 * 32);
       }
     }
     winograd_outputs(w, block, b, end, room->h);
@@ -189,7 +191,8 @@ static void winograd_task(void *argument, uint32_t index) {
   room.copy = room.sorted + w->sorted;
   for (uint32_t t = tiles.begin; t < tiles.end; t += w->tiles) {
     dmt_winograd_block block = {t, at_most(tiles.end - t, w->tiles)};
-    winograd_block(w, block, blocks, &room);
+    int sorted = t > tiles.begin && blocks.end - blocks.begin <= w->many;
+    winograd_block(w, block, blocks, sorted, &room);
   }
 }
 
