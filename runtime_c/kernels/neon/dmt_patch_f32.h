@@ -11,7 +11,7 @@
 
 enum {
   DMT_PATCH_F32 = 4096, /* floats of a patch */
-  DMT_PART_F32 = 128    /* products of a pixel in it; more where there are few pixels */
+  DMT_PART_F32 = 160    /* products of a pixel in it; more where there are few pixels */
 };
 
 /* Products `first` to `first + count`, the first of them at this tap and input. */
