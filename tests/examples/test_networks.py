@@ -240,6 +240,7 @@ PREDICT = """#!{python}
 import json, sys
 with open({calls!r}, "a") as calls:
     print(*sys.argv[1:5], file=calls)
+print("... arena 2048 bytes, ...", file=sys.stderr)
 causes = {{"pipeline": 3.0, "l2_hits": 1.0}}
 print(json.dumps({{"ms": 12.5, "ms_B": 10.0, "instructions": 2_293_000, "l2_misses": 10,
                   "models": {{"A": {{"cycles_by_cause": causes}}}}}}))
