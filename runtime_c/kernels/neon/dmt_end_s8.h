@@ -151,10 +151,29 @@ static inline void dmt_end_pairs(const dmt_end *e, const int32_t *sums, uint32_t
   }
 }
 
+/* Whole lines, at least one. */
+static inline void dmt_end_move_lines(uint8_t *to, size_t step, const uint8_t *from,
+                                      uint32_t count) {
+  __asm__ volatile("1:\n"
+                   "vld1.8 {d0-d3}, [%[from]]!\n"
+                   "vld1.8 {d4-d7}, [%[from]]!\n"
+                   "subs %[count], %[count], #1\n"
+                   "vst1.8 {d0-d3}, [%[to]]!\n"
+                   "vst1.8 {d4-d7}, [%[to]], %[rest]\n"
+                   "bne 1b\n"
+                   : [to] "+r"(to), [from] "+r"(from), [count] "+r"(count)
+                   : [rest] "r"(step - DMT_END_LINE / 2)
+                   : "q0", "q1", "q2", "q3", "cc", "memory");
+}
+
 /* n <= DMT_END_LINE outputs of `count` pixels to where they belong, `step` bytes apart. */
 static inline void dmt_end_move(uint8_t *to, size_t step, const int8_t *lines, uint32_t n,
                                 uint32_t count) {
   const uint8_t *from = (const uint8_t *)lines;
+  if (n == DMT_END_LINE && count > 0) {
+    dmt_end_move_lines(to, step, from, count);
+    return;
+  }
   for (; count > 0; count--, from += DMT_END_LINE, to += step) {
     uint32_t i = 0;
     for (; i + 32 <= n; i += 32) {
