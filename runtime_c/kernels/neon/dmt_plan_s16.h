@@ -14,6 +14,7 @@ enum {
   DMT_L1_WEIGHTS = 18432, /* of 32 KiB; the inputs of a tile, twice, want the rest */
   DMT_TOTALS_BYTES = 16384,
   DMT_PATCHES_BYTES = 8192,
+  DMT_PATCH_MORE = 16,
   DMT_TABLES_BYTES = 32768,
   DMT_MOST_TAPS = 64,
   DMT_MOST_ZEROS = 512 /* inputs of a tap outside */
@@ -125,7 +126,7 @@ static inline void dmt_job_patched(dmt_job_s16 *job) {
   dmt_plan plan = {(uint32_t)c->y.kernel, (uint32_t)c->x.kernel, c->ig, fit, 1, 0};
   plan.pixels = dmt_patches_s16(c);
   job->plan = plan;
-  job->scratch = plan.pixels * sum * (uint32_t)sizeof(int16_t);
+  job->scratch = plan.pixels * sum * (uint32_t)sizeof(int16_t) + DMT_PATCH_MORE;
 }
 
 static inline void dmt_job_direct(dmt_job_s16 *job) {
