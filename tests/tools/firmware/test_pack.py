@@ -158,7 +158,7 @@ def test_short_kernels_give_the_same_bytes_in_less_code(
         made = packed("bare-cortex-m", tmp_path / prefer, digits.int8, prefer=prefer)
         cost[prefer] = build(made, machine).text
         assert "as expected" in call("make", "-s", "-C", made.folder, "test")
-    assert cost["size"] < 0.7 * cost["speed"]
+    assert cost["size"] < 0.85 * cost["speed"]
     assert cost["size"] < 24 * 1024  # the compiler's helpers included
 
 
