@@ -167,7 +167,7 @@ def _other(
             print(f"{name}: MNN reads another network", file=sys.stderr)
             continue
         if sqnr(answers[1], expected, net.heads) < BROKEN:
-            print(f"{name}: MNN's INT8 kernels give something else", file=sys.stderr)
+            print(f"{name}: MNN's INT8 model gives something else", file=sys.stderr)
             continue
         found[method] = peer.with_tail(answers[1], tail if tail.exists() else None)
         _say(name, f"MNN {method}", start)

@@ -23,8 +23,10 @@ writes (QDQ, uint8 activations, int8 weights by channel), calibrated on the same
 Entropy and Percentile; the one of the highest SQNR on the judging pictures counts. Where
 `ACCURACY_MNN` names a Python that has MNN, its quantizer (KL, weights by MAX_ABS) is measured too,
 on the same ONNX model and up to {most} of the same pictures; it does not take blobs that no picture
-file can hold, and gets {seconds} seconds. Below {broken:.0f} dB its answer is left out: its INT8
-kernels for x86 make 1 dB of most networks that read three channels, where its own log has near 30.
+file can hold, and gets {seconds} seconds. Below {broken:.0f} dB its answer is left out, since it
+says nothing about scales: networks that read three channels came out at a few dB, while the
+log that it wrote for one of them has cosines of 0.999. Why is not known; it may be how it is used
+here.
 Softmax and what follows it runs in float32 everywhere. (ncnn's package on PyPI has no quantizer.)
 
 ## Outputs
@@ -56,17 +58,17 @@ rounds. How long repaired four-bit weights take is above.
 TRIED = """
 ## What does not pay
 
-Tried and left out:
+What was measured, or where it says so only argued, and left out:
 
 - Factors for channels by how loud they are, and for readers of any kind: a decibel more on the
   pictures that choose them, but channels that were quiet there burst on others, and a plate reader
-  fell from 37.9 dB to 36.0, in INT16 from 71.5 to 61.4. Splitting loud channels costs time on the
-  device and is the same trade. What stays are the factors before depthwise convolutions, by the
-  weights alone (the README's "Channels").
+  fell from 37.9 dB to 36.0, in INT16 from 71.5 to 61.4. Splitting loud channels was not tried:
+  it costs time on the device and promises the same trade. What stays are the factors before
+  depthwise convolutions, by the weights alone (the README's "Channels").
 - Counting what is clipped 2 to 32 times in the error of a range: single networks gain a decibel,
   others lose as much, and calibration chooses no better.
-- Another scale for an input of a Concat than the joined tensor's, where nothing else reads it: its
-  producer requantizes once in any case, and a second rounding is all that it would add.
+- Not measured: another scale for an input of a Concat than the joined tensor's, where nothing else
+  reads it. Its producer requantizes once in any case; a second rounding is all it would add.
 - A method of its own for each blob as the default (`--method auto`): no reliable gain over `mse`.
 """
 
