@@ -116,7 +116,7 @@ static inline uint32_t dmt_depthwise_least(dmt_depthwise *d, uint32_t wanted) {
     }
   }
   dmt_depthwise_group(d, 1);
-  least = c->out.w < 16 ? c->out.w : 16;
+  least = c->out.w < 28 ? c->out.w : 28;
   while (least > 8 && dmt_depthwise_size(d, least, wanted) > DMT_DEPTHWISE_RING) {
     least = (least - 1) / 4 * 4;
   }
