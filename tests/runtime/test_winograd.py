@@ -19,6 +19,8 @@ INPUT = np.array(
         [0, 4, 0, -5, 0, 1],
     ]
 )
+LOW = np.zeros((6, 6), int)  # of a tile with two rows of outputs
+LOW[:4, :4] = [[4, -2, -4, 2], [0, 6, 3, -3], [0, -2, 3, -1], [0, -4, 0, 4]]
 BACK = np.array(
     [[2, 4, 4, 1, 1, 0], [0, 4, -4, 2, -2, 0], [0, 4, 4, 4, 4, 0], [0, 4, -4, 8, -8, 8]]
 )
@@ -31,9 +33,9 @@ def direct(x: np.ndarray, w: np.ndarray) -> np.ndarray:
     return np.array(taps, object)
 
 
-def winograd(x: np.ndarray, w: np.ndarray, bias: int) -> np.ndarray:
+def winograd(x: np.ndarray, w: np.ndarray, bias: int, left: np.ndarray = INPUT) -> np.ndarray:
     """As the kernel does: sums modulo 2^32, the bias in position (1, 1), a ninth and a shift."""
-    u, v = WEIGHT @ w @ WEIGHT.T, INPUT @ x @ INPUT.T
+    u, v = WEIGHT @ w @ WEIGHT.T, left @ x @ INPUT.T
     assert max(abs(u).max(), abs(v).max()) < 1 << 15
     sums = (u * v).sum(axis=0).astype(object)
     sums[1, 1] += 36 * bias
@@ -44,6 +46,7 @@ def winograd(x: np.ndarray, w: np.ndarray, bias: int) -> np.ndarray:
 def test_ranges() -> None:
     assert (abs(WEIGHT).sum(axis=1).max() ** 2, abs(INPUT).sum(axis=1).max() ** 2) == (49, 100)
     assert max(49 * 128, 100 * 128) < 1 << 15
+    assert abs(LOW).sum(axis=1).max() * 10 * 128 < 1 << 15
     assert 9 * NINTH % (1 << 32) == 1
 
 
@@ -75,6 +78,16 @@ def test_the_largest_accumulators(sign: int) -> None:
     for y in (sign * ((1 << 25) - 1), sign * (1 << 24), 0):
         bias = y - int(direct(x, w)[0, 0])
         assert (winograd(x, w, bias) == y).all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_low_tiles(seed: int) -> None:
+    """Two rows of outputs without the last two rows of positions."""
+    rng = np.random.default_rng(seed)
+    x, w = rng.integers(-128, 128, (64, 6, 6)), rng.integers(-127, 128, (64, 3, 3))
+    assert (winograd(x, w, 12345, LOW)[:2] == direct(x, w)[:2] + 12345).all()
+    x, w = extremes(rng, 64, 6, [-128, 127]), extremes(rng, 64, 3, [-127, 127])
+    assert (winograd(x, w, -54321, LOW)[:2] == direct(x, w)[:2] - 54321).all()
 
 
 def test_beyond_the_bound_it_is_wrong() -> None:

@@ -15,8 +15,17 @@
  * modulo 2^32: 576 = 64 * 9, and 9 has an inverse there, so that the outputs are exact wherever
  * they stay below 2^25. That the file promises (FORMAT.md, CONV, bounded).
  *
- * Six positions, a row of them, are worked on at once, so that what an inner loop reads stays in
- * the first cache: a chunk of inputs of a block of tiles, the weights of a few outputs, the sums.
+ * A tile of the last row that has only two rows of outputs is low: points 0, 1, -1 and 2 suffice,
+ * and this C instead of the left B leaves zeros in the last two rows of positions:
+ *
+ *   C = 4 -2 -4  2
+ *       0  6  3 -3
+ *       0 -2  3 -1
+ *       0 -4  0  4
+ *
+ * Then inputs are within 12 * 10 * 128. Six positions, a row of them, are worked on at once, so
+ * that what an inner loop reads stays in the first cache: a chunk of inputs of a block of tiles,
+ * the weights of a few outputs, the sums.
  */
 #ifndef DMT_WINOGRAD_S8_H
 #define DMT_WINOGRAD_S8_H
@@ -47,9 +56,10 @@ typedef struct {
   int8_t *sorted, *copy;
 } dmt_winograd_room;
 
-/* A block of tiles: `count` from `first` on, counted over all samples. */
+/* A block of tiles: `count` from `first` on, counted over all samples; a bit of `low` for each four
+ * that are low. */
 typedef struct {
-  uint32_t first, count;
+  uint32_t first, count, low;
 } dmt_winograd_block;
 
 typedef struct {
@@ -64,6 +74,10 @@ static inline dmt_winograd_tile dmt_winograd_at(const dmt_winograd *w, uint32_t 
   dmt_winograd_tile at = {tile / (w->tiles_x * w->tiles_y), tile / w->tiles_x % w->tiles_y,
                           tile % w->tiles_x};
   return at;
+}
+
+static inline int dmt_winograd_is_low(const dmt_winograd *w, dmt_winograd_tile at) {
+  return w->conv.out.h - DMT_WINOGRAD_OUT * at.y <= 2;
 }
 
 #endif

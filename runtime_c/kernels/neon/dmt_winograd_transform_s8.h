@@ -22,6 +22,17 @@ DMT_INLINE void dmt_winograd_widen(const int8x8_t d[6], int16x8_t r[6]) {
   r[5] = vsubq_s16(h, vaddq_s16(f2, f2));
 }
 
+/* C d, of bytes. */
+DMT_INLINE void dmt_winograd_widen_low(const int8x8_t d[6], int16x8_t r[6]) {
+  int16x8_t e = vsubl_s8(d[0], d[2]), f = vsubl_s8(d[1], d[3]), g = vsubl_s8(d[2], d[1]);
+  int16x8_t s = vaddq_s16(vaddl_s8(d[1], d[2]), f), e2 = vaddq_s16(e, e);
+  r[0] = vshlq_n_s16(vsubq_s16(e2, f), 1);
+  r[1] = vaddq_s16(vaddq_s16(s, s), s);
+  r[2] = vaddq_s16(vsubl_s8(d[2], d[3]), vaddq_s16(g, g));
+  r[3] = vshlq_n_s16(vnegq_s16(f), 2);
+  r[4] = r[5] = vdupq_n_s16(0);
+}
+
 /* B d. */
 DMT_INLINE void dmt_winograd_turn(const int16x8_t d[6], int16x8_t r[6]) {
   int16x8_t e = vsubq_s16(d[4], d[2]), f = vsubq_s16(d[3], d[1]);
@@ -64,8 +75,8 @@ typedef struct {
 } dmt_winograd_pixels;
 
 /* Eight channels of a tile to the 36 positions. */
-DMT_INLINE void dmt_winograd_input(const dmt_winograd_pixels *p, size_t channel, uint8_t *to,
-                                   size_t plane, size_t row) {
+DMT_INLINE void dmt_winograd_input(const dmt_winograd_pixels *p, int low, size_t channel,
+                                   uint8_t *to, size_t plane, size_t row) {
   const int8_t *at[6] = {p->data + channel};
   int16x8_t half[6][6];
   for (uint32_t y = 1; y < 6; y++) {
@@ -77,7 +88,11 @@ DMT_INLINE void dmt_winograd_input(const dmt_winograd_pixels *p, size_t channel,
     for (uint32_t y = 0; y < 6; y++) {
       d[y] = dmt_winograd_next(&at[y], p->pixel);
     }
-    dmt_winograd_widen(d, r);
+    if (low) {
+      dmt_winograd_widen_low(d, r);
+    } else {
+      dmt_winograd_widen(d, r);
+    }
     for (uint32_t y = 0; y < 6; y++) {
       half[y][x] = r[y];
     }
@@ -140,10 +155,11 @@ static void dmt_winograd_inputs(const dmt_winograd *w, dmt_winograd_block block,
   for (uint32_t t = 0; t < block.count; t++) {
     dmt_winograd_tile at = dmt_winograd_at(w, block.first + t);
     dmt_winograd_pixels pixels = dmt_winograd_tile_at(w, at, room->copy);
+    const int low = dmt_winograd_is_low(w, at);
     uint8_t *to = room->v + (size_t)t * w->chunk * 2;
     for (uint32_t chunk = 0; chunk < w->inputs; chunk += w->chunk, to += chunk_bytes) {
       for (uint32_t i = 0; i < w->chunk && chunk + i < w->inputs; i += 8) {
-        dmt_winograd_input(&pixels, chunk + i, to + 2 * i, w->plane, row);
+        dmt_winograd_input(&pixels, low, chunk + i, to + 2 * i, w->plane, row);
       }
     }
   }
@@ -155,7 +171,6 @@ static void dmt_winograd_inputs(const dmt_winograd *w, dmt_winograd_block block,
 /* Row `row` of G' g, of bytes. */
 DMT_INLINE int16x8_t dmt_winograd_column(const uint32_t row, int8x8_t w0, int8x8_t w1,
                                          int8x8_t w2) {
-  int16x8_t sum;
   switch (row) {
   case 0:
     return vmull_s8(w0, vdup_n_s8(3));
@@ -164,11 +179,9 @@ DMT_INLINE int16x8_t dmt_winograd_column(const uint32_t row, int8x8_t w0, int8x8
   case 2:
     return vsubw_s8(vaddl_s8(w0, w2), w1);
   case 3:
-    sum = vaddw_s8(vshll_n_s8(w2, 1), w1);
-    return vaddw_s8(vaddq_s16(sum, sum), w0);
+    return vaddq_s16(vaddw_s8(vshll_n_s8(w2, 2), w0), vaddl_s8(w1, w1));
   case 4:
-    sum = vsubw_s8(vshll_n_s8(w2, 1), w1);
-    return vaddw_s8(vaddq_s16(sum, sum), w0);
+    return vsubq_s16(vaddw_s8(vshll_n_s8(w2, 2), w0), vaddl_s8(w1, w1));
   default:
     return vmull_s8(w2, vdup_n_s8(3));
   }
@@ -179,32 +192,46 @@ DMT_INLINE void dmt_winograd_spread(const uint32_t row, const int8x8_t w[9], int
   int16x8_t a = dmt_winograd_column(row, w[0], w[3], w[6]);
   int16x8_t c = dmt_winograd_column(row, w[2], w[5], w[8]);
   int16x8_t b = dmt_winograd_column(row, w[1], w[4], w[7]);
-  dmt_winograd_put(to, vaddq_s16(vaddq_s16(a, a), a), 32);
+  dmt_winograd_put(to, vmulq_s16(a, vdupq_n_s16(3)), 32);
   int16x8_t s = vaddq_s16(a, c), p = vaddq_s16(a, vshlq_n_s16(c, 2)), q = vaddq_s16(b, b);
   dmt_winograd_put(to, vaddq_s16(s, b), 32);
   dmt_winograd_put(to, vsubq_s16(s, b), 32);
   dmt_winograd_put(to, vaddq_s16(p, q), 32);
   dmt_winograd_put(to, vsubq_s16(p, q), 32);
-  dmt_winograd_put(to, vaddq_s16(vaddq_s16(c, c), c), 32);
+  dmt_winograd_put(to, vmulq_s16(c, vdupq_n_s16(3)), 32);
 }
 
-/* Eight rows of eight bytes to their columns. */
-DMT_INLINE void dmt_winograd_transpose(int8x8_t r[8]) {
-  for (uint32_t i = 0; i < 8; i += 2) {
-    int8x8x2_t t = vtrn_s8(r[i], r[i + 1]);
-    r[i] = t.val[0];
-    r[i + 1] = t.val[1];
-  }
-  for (uint32_t i = 0; i < 8; i += i % 2 ? 3 : 1) {
-    int16x4x2_t t = vtrn_s16(vreinterpret_s16_s8(r[i]), vreinterpret_s16_s8(r[i + 2]));
-    r[i] = vreinterpret_s8_s16(t.val[0]);
-    r[i + 2] = vreinterpret_s8_s16(t.val[1]);
-  }
-  for (uint32_t i = 0; i < 4; i++) {
-    int32x2x2_t t = vtrn_s32(vreinterpret_s32_s8(r[i]), vreinterpret_s32_s8(r[i + 4]));
-    r[i] = vreinterpret_s8_s32(t.val[0]);
-    r[i + 4] = vreinterpret_s8_s32(t.val[1]);
-  }
+/* A tap of eight inputs, `step` bytes between the outputs of a quad: their columns, pairs of inputs
+ * nine taps apart. */
+DMT_INLINE void dmt_winograd_columns(const int8_t *first, const int8_t *second, size_t step,
+                                     int8_t *to) {
+  __asm__ volatile("vld1.8 {d0}, [%[first]], %[step]\n\t"
+                   "vld1.8 {d4}, [%[second]], %[step]\n\t"
+                   "vld1.8 {d1}, [%[first]], %[step]\n\t"
+                   "vld1.8 {d5}, [%[second]], %[step]\n\t"
+                   "vld1.8 {d2}, [%[first]], %[step]\n\t"
+                   "vld1.8 {d6}, [%[second]], %[step]\n\t"
+                   "vld1.8 {d3}, [%[first]]\n\t"
+                   "vld1.8 {d7}, [%[second]]\n\t"
+                   "vtrn.8 d0, d1\n\t"
+                   "vtrn.8 d4, d5\n\t"
+                   "vtrn.8 d2, d3\n\t"
+                   "vtrn.8 d6, d7\n\t"
+                   "vtrn.16 d0, d2\n\t"
+                   "vtrn.16 d1, d3\n\t"
+                   "vtrn.16 d4, d6\n\t"
+                   "vtrn.16 d5, d7\n\t"
+                   "vtrn.32 d0, d4\n\t"
+                   "vtrn.32 d1, d5\n\t"
+                   "vtrn.32 d2, d6\n\t"
+                   "vtrn.32 d3, d7\n\t"
+                   "vst1.8 {d0-d1}, [%[to] :128], %[pair]\n\t"
+                   "vst1.8 {d2-d3}, [%[to] :128], %[pair]\n\t"
+                   "vst1.8 {d4-d5}, [%[to] :128], %[pair]\n\t"
+                   "vst1.8 {d6-d7}, [%[to] :128]\n\t"
+                   : [first] "+r"(first), [second] "+r"(second), [to] "+r"(to)
+                   : [step] "r"(step), [pair] "r"(9 * 16)
+                   : "q0", "q1", "q2", "q3", "memory");
 }
 
 /* Eight outputs' weights of packing 5 in the order that the transform reads: pairs of inputs, taps,
@@ -219,14 +246,7 @@ static void dmt_winograd_sort(const dmt_winograd *w, uint32_t block, int8_t *to)
       const int8_t *from = first + y * 3 * tap + start * 4 + (i - start);
       int8_t *pair = to + ((size_t)i / 2 * 9 + y * 3) * 16;
       for (uint32_t x = 0; x < 3; x++, from += tap, pair += 16) {
-        int8x8_t r[8];
-        for (uint32_t o = 0; o < 8; o++) {
-          r[o] = vld1_s8(from + (o < 4 ? 0 : second) + o % 4 * length);
-        }
-        dmt_winograd_transpose(r);
-        for (uint32_t p = 0; p < 4; p++) {
-          vst1q_s8(pair + p * 9 * 16, vcombine_s8(r[2 * p], r[2 * p + 1]));
-        }
+        dmt_winograd_columns(from, from + second, length, pair);
       }
     }
   }

@@ -16,9 +16,9 @@ static void winograd_sizes(dmt_winograd *w) {
     w->few = 1;
     w->many = 8;
   } else {
-    w->chunk = all > 16 ? 16 : 32;
+    w->chunk = 32;
     w->tiles = 28;
-    w->few = 2;
+    w->few = all > 16 ? 2 : 4;
     w->many = 4;
   }
   w->tiles = at_most(w->tiles, up(all, 4));
@@ -28,7 +28,7 @@ static void winograd_sizes(dmt_winograd *w) {
   w->plane = aligned((size_t)w->tiles * w->chunk * 2) | 64; /* an odd number of lines: no two planes
                                                              * begin in the same set of a cache */
   w->v = 6 * w->chunks * 6 * w->plane;
-  w->u = aligned((size_t)w->few * 6 * w->chunk * 16);
+  w->u = aligned(6 * (size_t)w->chunk * 16);
   w->m = (size_t)w->few * (w->tiles / 4) * 6 * 128;
   w->h = (size_t)w->many * (w->tiles / 4) * 24 * 128;
   w->sorted = aligned((size_t)w->many * 9 * w->inputs * 8);
@@ -49,7 +49,7 @@ static int winograd_is_bounded(const dmt_call *call) {
  *
  *   side, inputs, outputs    56 64 64     28 128 128   14 256 256   7 512 512    13 64 256
  *   directly                 9.92 7.65    9.39 7.18    9.08 6.97    9.62 8.05    2.07 1.55
- *   so                       6.48 5.83    6.54 5.93    8.34 7.62    12.7 12.9    2.17 1.91
+ *   so                       6.46 5.78    6.30 5.91    7.46 6.69    11.6 11.5    1.98 1.75
  *
  *   predict -- dmt_bench layer.demi --loops 1
  */
@@ -107,32 +107,43 @@ static void winograd_start(const dmt_conv *c, uint32_t first, int32_t *start) {
 
 /* The sums of one row of positions and eight outputs over one chunk of inputs; after the last chunk
  * the row's part of the inverse. */
-static __attribute__((noinline)) void winograd_sums(const dmt_winograd *w,
-                                                    const dmt_winograd_room *room, uint32_t count,
-                                                    uint32_t row, uint32_t chunk, uint32_t block,
-                                                    const int16_t *u, int32_t *m, int32_t *h) {
+static __attribute__((noinline)) void
+winograd_sums(const dmt_winograd *w, const dmt_winograd_room *room, dmt_winograd_block tiles,
+              uint32_t row, uint32_t chunk, uint32_t block, int32_t *m, int32_t *h) {
   const uint32_t n = at_most(w->inputs - chunk * w->chunk, w->chunk);
   const size_t tile = (size_t)w->chunk * 2;
   const uint8_t *v = room->v + (size_t)(row * w->chunks + chunk) * 6 * w->plane;
+  uint32_t low = row < 4 ? 0 : tiles.low;
   int32_t bias[32] __attribute__((aligned(16)));
   if (row == 1 && chunk == 0) {
     winograd_start(&w->conv, 8 * block, bias);
   }
-  for (uint32_t t = 0; t < count; t += 4, v += 4 * tile) {
-    const uint32_t tiles = at_most(count - t, 4);
+  for (uint32_t t = 0; t < tiles.count; t += 4, v += 4 * tile, low >>= 1) {
+    const uint32_t count = at_most(tiles.count - t, 4);
+    if (low & 1) { /* all zeros */
+      m += w->chunks == 1 ? 0 : 6 * 32;
+      if (chunk + 1 == w->chunks) {
+        for (uint32_t i = 0; i < 128; i++) {
+          h[i] = 0;
+        }
+        h += 24 * 32;
+      }
+      continue;
+    }
     for (uint32_t x = 0; x < 6; x++, m += 32) {
       const int32_t *start = chunk > 0 ? m : row == 1 && x == 1 ? bias : winograd_zeros;
-      if (tiles == 4) {
-        dmt_winograd_multiply(start, v + x * w->plane, tile, u + x * 16, n, m);
+      const uint8_t *at = v + x * w->plane;
+      const int16_t *u = room->u + x * 16;
+      if (count == 4) {
+        dmt_winograd_multiply(start, at, tile, u, n, m);
       } else {
-        for (uint32_t i = 0; i < tiles; i++) {
-          dmt_winograd_multiply_one(start + 8 * i, v + x * w->plane + i * tile, u + x * 16, n,
-                                    m + 8 * i);
+        for (uint32_t i = 0; i < count; i++) {
+          dmt_winograd_multiply_one(start + 8 * i, at + i * tile, u, n, m + 8 * i);
         }
       }
     }
     if (chunk + 1 == w->chunks) {
-      dmt_winograd_half(m - 6 * 32, tiles, h);
+      dmt_winograd_half(m - 6 * 32, count, h);
       h += 24 * 32;
       m -= w->chunks == 1 ? 6 * 32 : 0; /* the same place for all: it stays in the first cache */
     }
@@ -141,18 +152,16 @@ static __attribute__((noinline)) void winograd_sums(const dmt_winograd *w,
 
 /* A row of positions of blocks begin to end, into the results of rows; `sorted` are the weights of
  * block `begin`. */
-static void winograd_row(const dmt_winograd *w, const dmt_winograd_room *room, uint32_t count,
-                         uint32_t row, uint32_t begin, uint32_t end, const int8_t *sorted,
-                         int32_t *h) {
-  const size_t groups = (count + 3) / 4, u = (size_t)w->chunk * 6 * 8;
+static void winograd_row(const dmt_winograd *w, const dmt_winograd_room *room,
+                         dmt_winograd_block tiles, uint32_t row, uint32_t begin, uint32_t end,
+                         const int8_t *sorted, int32_t *h) {
+  const size_t groups = (tiles.count + 3) / 4;
   for (uint32_t k = 0; k < w->chunks; k++, sorted += (size_t)w->chunk * 9 * 8) {
     const uint32_t n = at_most(w->inputs - k * w->chunk, w->chunk);
     for (size_t b = 0; b < end - begin; b++) {
-      dmt_winograd_weights(row, sorted + b * w->inputs * 9 * 8, n, room->u + b * u);
-    }
-    for (size_t b = 0; b < end - begin; b++) {
-      winograd_sums(w, room, count, row, k, begin + (uint32_t)b, room->u + b * u,
-                    room->m + b * groups * 6 * 32, h + b * groups * 24 * 32 + row * 128);
+      dmt_winograd_weights(row, sorted + b * w->inputs * 9 * 8, n, room->u);
+      winograd_sums(w, room, tiles, row, k, begin + (uint32_t)b, room->m + b * groups * 6 * 32,
+                    h + b * groups * 24 * 32 + row * 128);
     }
   }
 }
@@ -169,12 +178,25 @@ static void winograd_block(const dmt_winograd *w, dmt_winograd_block block, dmt_
     }
     for (uint32_t row = 0; row < 6; row++) {
       for (uint32_t f = b; f < end; f += w->few) {
-        winograd_row(w, room, block.count, row, f, at_most(f + w->few, end),
+        winograd_row(w, room, block, row, f, at_most(f + w->few, end),
                      room->sorted + (f - b) * weights, room->h + (f - b) * groups * 24 * 32);
       }
     }
     winograd_outputs(w, block, b, end, room->h);
   }
+}
+
+/* The block of tiles from `first` on, before `end`. */
+static dmt_winograd_block winograd_block_at(const dmt_winograd *w, uint32_t first, uint32_t end) {
+  dmt_winograd_block block = {first, at_most(end - first, w->tiles), 0};
+  for (uint32_t t = 0; t < block.count; t += 4) {
+    uint32_t low = 1;
+    for (uint32_t i = t; i < block.count && i < t + 4; i++) {
+      low &= (uint32_t)dmt_winograd_is_low(w, dmt_winograd_at(w, first + i));
+    }
+    block.low |= low << t / 4;
+  }
+  return block;
 }
 
 static void winograd_task(void *argument, uint32_t index) {
@@ -190,7 +212,7 @@ static void winograd_task(void *argument, uint32_t index) {
   room.sorted = (int8_t *)(room.v + w->v + w->u + w->m + w->h);
   room.copy = room.sorted + w->sorted;
   for (uint32_t t = tiles.begin; t < tiles.end; t += w->tiles) {
-    dmt_winograd_block block = {t, at_most(tiles.end - t, w->tiles)};
+    dmt_winograd_block block = winograd_block_at(w, t, tiles.end);
     int sorted = t > tiles.begin && blocks.end - blocks.begin <= w->many;
     winograd_block(w, block, blocks, sorted, &room);
   }
