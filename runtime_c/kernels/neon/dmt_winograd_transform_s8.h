@@ -187,18 +187,37 @@ DMT_INLINE int16x8_t dmt_winograd_column(const uint32_t row, int8x8_t w0, int8x8
   }
 }
 
-/* Row `row` of G' g G'^T, six positions each 32 bytes behind the last. */
-DMT_INLINE void dmt_winograd_spread(const uint32_t row, const int8x8_t w[9], int16_t **to) {
-  int16x8_t a = dmt_winograd_column(row, w[0], w[3], w[6]);
-  int16x8_t c = dmt_winograd_column(row, w[2], w[5], w[8]);
-  int16x8_t b = dmt_winograd_column(row, w[1], w[4], w[7]);
-  dmt_winograd_put(to, vmulq_s16(a, vdupq_n_s16(3)), 32);
-  int16x8_t s = vaddq_s16(a, c), p = vaddq_s16(a, vshlq_n_s16(c, 2)), q = vaddq_s16(b, b);
-  dmt_winograd_put(to, vaddq_s16(s, b), 32);
-  dmt_winograd_put(to, vsubq_s16(s, b), 32);
-  dmt_winograd_put(to, vaddq_s16(p, q), 32);
-  dmt_winograd_put(to, vsubq_s16(p, q), 32);
-  dmt_winograd_put(to, vmulq_s16(c, vdupq_n_s16(3)), 32);
+/* Row `row` of G' g G'^T of two inputs side by side, so that neither waits for itself: six
+ * positions each 32 bytes behind the last. */
+DMT_INLINE void dmt_winograd_spread(const uint32_t row, const int8x16_t w[9], int16_t *to[2]) {
+  int16x8_t a[2], b[2], c[2], s[2], p[2], q[2];
+  for (uint32_t i = 0; i < 2; i++) {
+    int8x8_t h[9];
+    for (uint32_t t = 0; t < 9; t++) {
+      h[t] = i == 0 ? vget_low_s8(w[t]) : vget_high_s8(w[t]);
+    }
+    a[i] = dmt_winograd_column(row, h[0], h[3], h[6]);
+    c[i] = dmt_winograd_column(row, h[2], h[5], h[8]);
+    b[i] = dmt_winograd_column(row, h[1], h[4], h[7]);
+  }
+  for (uint32_t i = 0; i < 2; i++) {
+    s[i] = vaddq_s16(a[i], c[i]);
+    p[i] = vaddq_s16(a[i], vshlq_n_s16(c[i], 2));
+    q[i] = vaddq_s16(b[i], b[i]);
+    a[i] = vmulq_s16(a[i], vdupq_n_s16(3));
+    c[i] = vmulq_s16(c[i], vdupq_n_s16(3));
+  }
+  for (uint32_t x = 0; x < 6; x++) {
+    for (uint32_t i = 0; i < 2; i++) {
+      int16x8_t all[6] = {a[i],
+                          vaddq_s16(s[i], b[i]),
+                          vsubq_s16(s[i], b[i]),
+                          vaddq_s16(p[i], q[i]),
+                          vsubq_s16(p[i], q[i]),
+                          c[i]};
+      dmt_winograd_put(&to[i], all[x], 32);
+    }
+  }
 }
 
 /* A tap of eight inputs, `step` bytes between the outputs of a quad: their columns, pairs of inputs
@@ -257,20 +276,14 @@ static void dmt_winograd_sort(const dmt_winograd *w, uint32_t block, int8_t *to)
 DMT_INLINE void dmt_winograd_weight_row(const uint32_t row, const int8_t *from, uint32_t n,
                                         int16_t *to) {
   const uint32_t first = row == 5 ? 6 : 0, last = row == 0 ? 3 : 9;
-  int16_t *low = to, *high = to + 8;
+  int16_t *at[2] = {to, to + 8};
   from += 16 * first;
   for (uint32_t i = 0; i < n; i += 2, from += 16 * (9 + first - last)) {
     int8x16_t w[9];
-    int8x8_t half[9];
     for (uint32_t t = 0; t < 9; t++) {
       w[t] = t >= first && t < last ? dmt_winograd_pair(&from) : vdupq_n_s8(0);
-      half[t] = vget_low_s8(w[t]);
     }
-    dmt_winograd_spread(row, half, &low);
-    for (uint32_t t = 0; t < 9; t++) {
-      half[t] = vget_high_s8(w[t]);
-    }
-    dmt_winograd_spread(row, half, &high);
+    dmt_winograd_spread(row, w, at);
   }
 }
 

@@ -49,7 +49,7 @@ static int winograd_is_bounded(const dmt_call *call) {
  *
  *   side, inputs, outputs    56 64 64     28 128 128   14 256 256   7 512 512    13 64 256
  *   directly                 9.92 7.65    9.39 7.18    9.08 6.97    9.62 8.05    2.07 1.55
- *   so                       6.46 5.78    6.30 5.91    7.46 6.69    11.6 11.5    1.98 1.75
+ *   so                       6.43 5.78    6.26 5.89    7.39 6.66    11.3 11.4    1.96 1.75
  *
  *   predict -- dmt_bench layer.demi --loops 1
  */
