@@ -113,8 +113,8 @@ def compile(
     accuracies, those of `output` where there are several.
     budget: what INT8 may cost; the fewest layers are raised to INT16 until it holds.
     weight_method: of finding the scales of INT8 weights. small_weights: layers whose weights take
-    four bits, or ("all",). repairs: of INT8 weights, of `repair.REPAIRS`; by default "means", which
-    takes no images, and "bias" and "rounding" where weights take four bits.
+    four bits, or ("all",). repairs: of INT8 weights, of `repair.REPAIRS`; by default none,
+    and all where weights take four bits. "means" takes no images.
     equalized: give channels factors with `repair.equalize` (a given table has them).
     sources: files whose hashes the model should name. Raises DemitasseError on bad input; then
     nothing is written.

@@ -1,10 +1,8 @@
 """Which tensors share one quantization, and which one it is.
 
-Operators that only move codes give their output their input's quantization. Behind ReLU a max
-pooling that alone reads a tensor gives it the pooled one's instead: both have the same largest
-value and 0, and what no window shows need not be precise. What is joined by a Concat takes the
-joined tensor's where nothing else reads it: its producer requantizes once in any case. Other inputs
-keep their own, and need a Rescale before the Concat.
+Operators that only move codes give their output their input's quantization. What is joined by a
+Concat takes the joined tensor's where nothing else reads it: its producer requantizes once in any
+case. Other inputs keep their own, and need a Rescale before the Concat.
 """
 
 from __future__ import annotations
@@ -21,7 +19,6 @@ from demitasse.converter.ops import (
     Operator,
     Permute,
     Pool2d,
-    Relu,
     Reshape,
     Resize,
     Reverse,
@@ -66,25 +63,12 @@ def scale_sources(graph: Graph) -> dict[str, str]:
 
 
 def _roots(graph: Graph) -> dict[str, str]:
-    """For each tensor the one whose quantization its codes have."""
+    """For each tensor the one whose codes it holds."""
     root = {name: name for name in graph.tensors}
-    producers, consumers = graph.producers(), graph.consumers()
     for node in graph.nodes:
-        if not moves_codes(node.op):
-            continue
-        name = node.inputs[0]
-        alone = len(consumers[name]) == 1 and name not in graph.outputs
-        if alone and isinstance(node.op, Pool2d) and _is_rectified(producers.get(name)):
-            root[name] = node.outputs[0]
-        else:
-            root.update(dict.fromkeys(node.outputs, root[name]))
+        if moves_codes(node.op):
+            root.update(dict.fromkeys(node.outputs, root[node.inputs[0]]))
     return root
-
-
-def _is_rectified(node: Node | None) -> bool:
-    """Whether a node computes values of which none is negative."""
-    activation = None if node is None else getattr(node.op, "activation", node.op)
-    return activation == Relu()
 
 
 def _join(graph: Graph, root: dict[str, str]) -> dict[str, str]:

@@ -352,8 +352,8 @@ def repairs(parser: ArgumentParser) -> None:
         "--repair",
         metavar="A,B",
         type=repair_names,
-        help="means: biases that keep the channels' means (the default); bias: the same on images; "
-        "rounding: round so that errors cancel; none (bias,rounding with --int4-weights)",
+        help="means: biases that keep the channels' means; bias: the same on images; "
+        "rounding: round so that errors cancel; none (the default but with --int4-weights)",
     )
 
 

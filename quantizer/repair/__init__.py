@@ -10,7 +10,7 @@ from demitasse.quantizer.repair.equalize import EQUALIZED, Exponents, choose_exp
 # What may be done to INT8 layers: to their biases, by the means of the statistics or on images, and
 # to how weights are rounded; what is done if nothing is said, and if weights take four bits.
 REPAIRS = ("means", "bias", "rounding")
-USUAL, USUAL_FOR_4_BITS = ("means",), ("means", "bias", "rounding")
+USUAL, USUAL_FOR_4_BITS = (), ("means", "bias", "rounding")
 
 __all__ = [
     "EQUALIZED",

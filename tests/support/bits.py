@@ -59,12 +59,14 @@ def check_host(graph: Graph, inputs: Blobs, path: Path) -> bytes:
     return stored_bytes(expected, graph)
 
 
-def run_program(command: list[str], path: Path, inputs: Blobs, order: tuple[str, ...]) -> bytes:
+def run_program(
+    command: list[str], path: Path, inputs: Blobs, order: tuple[str, ...], *options: str
+) -> bytes:
     """What `dmt_run --quantized` writes for the model at `path`."""
     source, target = path.with_suffix(".in"), path.with_suffix(".out")
     source.write_bytes(b"".join(np.asarray(inputs[key], "<f4").tobytes() for key in order))
     done = subprocess.run(
-        [*command, str(path), str(source), str(target), "--quantized"],
+        [*command, str(path), str(source), str(target), "--quantized", *options],
         capture_output=True,
         text=True,
         check=False,

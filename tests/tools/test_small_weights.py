@@ -58,6 +58,7 @@ def test_the_runtime_has_the_bits_of_the_reference(tmp_path: Path) -> None:
         (["--int4-weights", "score", "--repair", "none"], False, False),
         (["--repair", "bias"], True, False),
         (["--repair", "rounding", "--weights", "mse"], False, True),
+        (["--repair", "means"], False, False),
         ([], False, False),
     ],
 )
@@ -66,7 +67,7 @@ def test_what_is_repaired_is_a_choice(
 ) -> None:
     _, table = compiled(tmp_path / "x.demi", *options)
     assert (bool(table.biases), bool(table.rounding)) == (biases, rounding)
-    assert bool(table.means) == (not options or "means" in options)
+    assert bool(table.means) == ("means" in options)
     assert table.weight_method == ("mse" if "mse" in options else "max")
 
 
