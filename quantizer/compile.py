@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from demitasse.quantizer.measure import (
 from demitasse.quantizer.overrides import by_tensor
 from demitasse.quantizer.preprocess import Preprocess
 from demitasse.quantizer.quantize import quantize
-from demitasse.quantizer.repair import USUAL, USUAL_FOR_4_BITS, check_repairs
+from demitasse.quantizer.repair import USUAL_FOR_4_BITS, check_repairs
 from demitasse.quantizer.repair.reservoir import repair_table
 from demitasse.quantizer.repair.weights import ON_IMAGES
 from demitasse.quantizer.scoring import Score
@@ -152,11 +152,11 @@ def compile(
                     folded, statistics, images.calibrate, preprocess, symmetric, given, quiet
                 )
                 given = {**chosen, **given}
-            table = build_table(statistics, precision, method, symmetric, given, weight_method)
-            table = with_small_weights(folded, table, small_weights)
             if repairs is None:
-                repairs = USUAL_FOR_4_BITS if small_weights else USUAL
-            table = table if "means" in repairs else replace(table, means={})
+                repairs = USUAL_FOR_4_BITS if small_weights else ()
+            how = (precision, method, symmetric)
+            table = build_table(statistics, *how, given, weight_method, "means" in repairs)
+            table = with_small_weights(folded, table, small_weights)
             if on_images := [name for name in ON_IMAGES if name in repairs]:
                 assert images.calibrate is not None
                 table = repair_table(

@@ -109,8 +109,11 @@ def build_table(
     symmetric: bool = False,
     overrides: Mapping[str, Override] | None = None,
     weight_method: str = WEIGHT_METHOD,
+    means: bool = False,
 ) -> ScaleTable:
     """Choose every tensor's scale. INT16 is symmetric and takes the true maximum, always.
+
+    means: whether layers shall correct their INT8 biases by the means of what they read.
 
     An input of pictures covers all that bytes can become, however dark those of the data are.
     """
@@ -146,7 +149,7 @@ def build_table(
         tensors,
         warnings=tuple(warnings),
         weight_method=weight_method,
-        means=_means(stats) if precision == "int8" else {},
+        means=_means(stats) if means and precision == "int8" else {},
         equalized=stats.context.get("equalized", {}),
     )
 

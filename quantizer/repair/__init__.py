@@ -8,14 +8,13 @@ from demitasse.errors import DataError
 from demitasse.quantizer.repair.equalize import EQUALIZED, Exponents, choose_exponents, equalize
 
 # What may be done to INT8 layers: to their biases, by the means of the statistics or on images, and
-# to how weights are rounded; what is done if nothing is said, and if weights take four bits.
+# to how weights are rounded; what is done if nothing is said and weights take four bits.
 REPAIRS = ("means", "bias", "rounding")
-USUAL, USUAL_FOR_4_BITS = (), ("means", "bias", "rounding")
+USUAL_FOR_4_BITS = REPAIRS
 
 __all__ = [
     "EQUALIZED",
     "REPAIRS",
-    "USUAL",
     "USUAL_FOR_4_BITS",
     "Exponents",
     "check_repairs",
