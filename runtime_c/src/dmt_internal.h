@@ -79,9 +79,6 @@ static inline uint32_t dmt_threads(const dmt_config *config) {
   return config->threads > 0 ? config->threads : 1;
 }
 
-static inline uint64_t dmt_round_up(uint64_t n) {
-  return (n + DMT_ALIGN - 1) / DMT_ALIGN * DMT_ALIGN;
-}
 /* Where an operator's scratch stands in the arena; `bytes` gets what it needs for all threads. */
 uint32_t dmt_scratch_at(const dmt_config *config, const dmt_model *model, const uint8_t *record,
                         const dmt_operator *kernel, const dmt_call *call, uint64_t *bytes);

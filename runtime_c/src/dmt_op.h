@@ -48,6 +48,11 @@ typedef struct {
   uint32_t size;
 } dmt_bytes;
 
+/* Bytes with which what stands behind them is aligned again. */
+static inline uint64_t dmt_round_up(uint64_t n) {
+  return (n + DMT_ALIGN - 1) / DMT_ALIGN * DMT_ALIGN;
+}
+
 /* One operator of a model, ready to check or run. In check() and scratch() the tensors' data
  * pointers are NULL: only shapes, strides and scales may be read. */
 typedef struct {

@@ -183,9 +183,8 @@ void dmt_conv_go(dmt_conv_job *job, uint32_t all_blocks) {
   uint64_t work = (uint64_t)pixels * c->out.c *
                   ((uint64_t)(uint32_t)c->y.kernel * (uint32_t)c->x.kernel * c->ig);
   int by_pixels = pixels >= 8 * job->call->threads;
-  uint32_t tasks = dmt_tasks(job->call, work, 100000, by_pixels ? pixels : all_blocks);
   job->all_blocks = all_blocks;
-  job->pixel_tasks = by_pixels ? tasks : 1;
-  job->block_tasks = by_pixels ? 1 : tasks;
+  uint32_t tasks = dmt_tasks_over(job->call, work, by_pixels, pixels, all_blocks, &job->pixel_tasks,
+                                  &job->block_tasks);
   dmt_parallel(job->call, tasks, conv_task, job);
 }

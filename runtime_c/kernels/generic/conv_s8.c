@@ -103,11 +103,11 @@ static uint64_t conv_s8_patch_bytes(const dmt_conv *c) {
 }
 
 static uint64_t conv_s8_zeros_bytes(const dmt_conv *c) {
-  return c->x.transposed ? dmt_patch_round(conv_s8_pixel(c)) : 0;
+  return c->x.transposed ? dmt_round_up(conv_s8_pixel(c)) : 0;
 }
 
 static uint64_t conv_s8_bytes(const dmt_conv *c) {
-  uint64_t weights = c->halves ? dmt_patch_round(dmt_times(8, conv_s8_pixel(c))) : 0;
+  uint64_t weights = c->halves ? dmt_round_up(dmt_times(8, conv_s8_pixel(c))) : 0;
   return conv_s8_patch_bytes(c) + conv_s8_zeros_bytes(c) + weights;
 }
 

@@ -30,4 +30,25 @@ static inline uint8_t *dmt_at(const dmt_grid *grid, uint32_t n, uint32_t y, uint
   return grid->data + (size_t)n * grid->sample + (size_t)y * grid->row + (size_t)x * grid->pixel;
 }
 
+/* A pixel, and the next in order. */
+typedef struct {
+  uint32_t n, y, x;
+} dmt_place;
+
+static inline dmt_place dmt_place_of(const dmt_grid *grid, uint32_t pixel) {
+  uint32_t row = pixel / grid->w;
+  dmt_place place = {row / grid->h, row % grid->h, pixel % grid->w};
+  return place;
+}
+
+static inline void dmt_place_step(const dmt_grid *grid, dmt_place *place) {
+  if (++place->x == grid->w) {
+    place->x = 0;
+    if (++place->y == grid->h) {
+      place->y = 0;
+      place->n++;
+    }
+  }
+}
+
 #endif

@@ -28,6 +28,13 @@ static inline float dmt_float(const dmt_call *call, uint32_t at) {
 /* Words of an array "of n". */
 static inline uint32_t dmt_up8(uint32_t n) { return (n + 7u) & ~7u; }
 
+static inline uint32_t dmt_up4(uint32_t n) { return (n + 3u) & ~3u; }
+
+static inline uint32_t dmt_least(uint32_t a, uint32_t b) { return a < b ? a : b; }
+
+/* a / b, rounded up. */
+static inline uint32_t dmt_ceil(uint32_t a, uint32_t b) { return a / b + (a % b != 0); }
+
 /* A product that cannot overflow: everything above the limit is the limit. */
 static inline uint64_t dmt_times(uint64_t a, uint64_t b) {
   return a != 0 && b > DMT_TOO_MUCH / a ? DMT_TOO_MUCH : a * b;

@@ -65,13 +65,9 @@ static inline uint32_t dmt_patch_pixels(const dmt_conv *c, uint64_t bytes) {
   return (uint32_t)(pixels < c->out.w ? pixels : c->out.w);
 }
 
-static inline uint64_t dmt_patch_round(uint64_t bytes) {
-  return (bytes + DMT_ALIGN - 1) / DMT_ALIGN * DMT_ALIGN;
-}
-
 /* Bytes of a thread's patches, of `bytes` a pixel. */
 static inline uint64_t dmt_patch_bytes(const dmt_conv *c, uint64_t bytes) {
-  return dmt_patch_round(dmt_times(bytes, dmt_patch_pixels(c, bytes)));
+  return dmt_round_up(dmt_times(bytes, dmt_patch_pixels(c, bytes)));
 }
 
 /* Kernels with patches leave to others what needs more than this. */

@@ -31,8 +31,6 @@ typedef struct {
   dmt_products part;
 } conv_patch;
 
-static uint32_t up4(uint32_t n) { return (n + 3) & ~3u; }
-
 static dmt_status conv_open(const dmt_call *call, conv_job *job) {
   dmt_status status = dmt_conv_lanes(call, 0, &job->conv);
   if (status != DMT_OK) {
@@ -48,19 +46,19 @@ static dmt_status conv_open(const dmt_call *call, conv_job *job) {
                (c->out.n == 1 || c->out.sample == c->out.h * c->out.row);
   uint32_t few = job->all <= 64, most = DMT_PART_F32; /* which one patch then holds */
   if (few && (job->all == 1 || c->ig % 4 == 0)) {
-    most = DMT_PATCH_F32 / (job->all == 1 ? 1 : up4(job->all)) / 4 * 4;
+    most = DMT_PATCH_F32 / (job->all == 1 ? 1 : dmt_up4(job->all)) / 4 * 4;
   }
   job->part = job->products;
   if (job->part > most) {
     uint32_t parts = (job->products + most - 1) / most;
-    job->part = up4((job->products + parts - 1) / parts);
+    job->part = dmt_up4((job->products + parts - 1) / parts);
   }
-  job->pixels = job->all == 1 ? 1 : DMT_PATCH_F32 / up4(job->part) / 4 * 4;
-  if (job->all > 1 && job->pixels > up4(job->all)) {
-    job->pixels = up4(job->all);
+  job->pixels = job->all == 1 ? 1 : DMT_PATCH_F32 / dmt_up4(job->part) / 4 * 4;
+  if (job->all > 1 && job->pixels > dmt_up4(job->all)) {
+    job->pixels = dmt_up4(job->all);
   }
-  uint32_t bytes = job->pixels * up4(job->part) * (uint32_t)sizeof(float);
-  job->scratch = (bytes + DMT_ALIGN - 1) / DMT_ALIGN * DMT_ALIGN;
+  uint32_t bytes = job->pixels * dmt_up4(job->part) * (uint32_t)sizeof(float);
+  job->scratch = (uint32_t)dmt_round_up(bytes);
   return DMT_OK;
 }
 
@@ -131,7 +129,7 @@ static void conv_edge(const conv_patch *s, dmt_tile_f32 t, uint32_t pixel, uint3
 static void conv_tile(const conv_patch *s, dmt_tile_f32 *t, uint32_t pixel, uint32_t block) {
   const conv_job *job = s->job;
   uint32_t pixels = s->count - pixel < 4 ? s->count - pixel : 4;
-  t->x = s->x + (size_t)pixel * up4(t->k);
+  t->x = s->x + (size_t)pixel * dmt_up4(t->k);
   if (pixels < 4 || 8 * block + 8 > job->conv.og ||
       (!job->dense && (s->first + pixel) % job->conv.out.w + 4 > job->conv.out.w)) {
     conv_edge(s, *t, pixel, block, pixels);
@@ -243,10 +241,9 @@ static void conv_f32_run(const dmt_call *call) {
   conv_open(call, &job);
   uint32_t blocks = job.conv.groups * job.conv.blocks;
   int by_pixels = job.all >= 8 * call->threads;
-  uint32_t tasks = dmt_tasks(call, (uint64_t)job.all * job.conv.out.c * job.products, 100000,
-                             by_pixels ? job.all : blocks);
-  job.pixel_tasks = by_pixels ? tasks : 1;
-  job.block_tasks = by_pixels ? 1 : tasks;
+  uint64_t work = (uint64_t)job.all * job.conv.out.c * job.products;
+  uint32_t tasks =
+      dmt_tasks_over(call, work, by_pixels, job.all, blocks, &job.pixel_tasks, &job.block_tasks);
   dmt_parallel(call, tasks, conv_task, &job);
 }
 

@@ -170,7 +170,7 @@ static void conv_go_over(const dmt_sweep_s16 *s, uint32_t inputs) {
   const dmt_job_s16 *job = s->job;
   const dmt_conv *c = &job->conv;
   uint32_t count = s->pixels.end - s->pixels.begin;
-  dmt_walk_s16 walk = {.place = dmt_place_of_s16(c, s->pixels.begin)};
+  dmt_walk_s16 walk = {.place = dmt_place_of(&c->out, s->pixels.begin)};
   int32_t *totals = s->totals;
   conv_tile tile;
   conv_open_tile(s, inputs, &tile);
@@ -276,9 +276,8 @@ static void conv_run(const dmt_call *call) {
   uint32_t pixels = c->out.n * c->out.h * c->out.w, blocks = c->groups * c->blocks;
   int by_pixels = pixels >= 8 * call->threads;
   uint64_t work = dmt_times(dmt_times(pixels, c->out.c), dmt_taps(c));
-  uint32_t tasks = dmt_tasks(call, work, 100000, by_pixels ? pixels : blocks);
-  job.pixel_tasks = by_pixels ? tasks : 1;
-  job.block_tasks = by_pixels ? 1 : tasks;
+  uint32_t tasks =
+      dmt_tasks_over(call, work, by_pixels, pixels, blocks, &job.pixel_tasks, &job.block_tasks);
   const dmt_ending ending = dmt_ending_of(c, call);
   job.ending = &ending;
   dmt_parallel(call, tasks, conv_task, &job);

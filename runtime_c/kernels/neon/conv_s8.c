@@ -13,7 +13,9 @@ typedef struct {
   const dmt_call *call;
   const struct dmt_end *end;
   dmt_plan plan;
-  uint32_t taps, run, quads; /* of a pixel; inputs of one with zeros; fours of outputs of a group */
+  uint32_t taps, run,
+      quads;     /* of a pixel; inputs of one with zeros; fours of outputs of a group, */
+  uint32_t most; /* and as many as wait between parts */
   uint32_t patched, aside, patches, waiting; /* bytes of scratch */
   uint32_t pixel_tasks, quad_tasks;
 } conv_job;
@@ -50,21 +52,18 @@ static dmt_status conv_open(const dmt_call *call, conv_job *job) {
   job->plan = dmt_plan_of(c, d);
   job->patched = c->ig < 8;
   int plain = job->taps == 1 && d.used == d.run && conv_is_inside(&c->y) && conv_is_inside(&c->x);
-  uint32_t row = (job->run + DMT_ALIGN - 1) / DMT_ALIGN * DMT_ALIGN;
-  job->aside = plain || job->patched ? 0 : 2 * row;
+  job->aside = plain || job->patched ? 0 : 2 * (uint32_t)dmt_round_up(job->run);
   job->patches = job->waiting = 0;
   if (job->patched) {
     uint32_t fit = 8192 / job->run & ~1u;
     job->plan.parts = 1;
     job->plan.pixels = dmt_least(job->plan.pixels, fit < 2 ? 2 : fit);
-    job->patches = job->plan.pixels * job->run + 16;
-    job->patches = (job->patches + DMT_ALIGN - 1) / DMT_ALIGN * DMT_ALIGN;
+    job->patches = (uint32_t)dmt_round_up(job->plan.pixels * job->run + 16);
   } else if (job->plan.parts > 1) {
-    uint32_t most = DMT_MOST_WAITING / 16 / job->plan.pixels;
-    job->waiting =
-        (job->plan.pixels * 16 * dmt_least(job->quads, most) + 255) / DMT_ALIGN * DMT_ALIGN;
-    job->patches =
-        job->taps > 1 ? 0 : (job->plan.pixels * 16 * job->plan.part + 63) / DMT_ALIGN * DMT_ALIGN;
+    uint32_t pixels = 16 * job->plan.pixels;
+    job->most = dmt_least(job->quads, DMT_MOST_WAITING / pixels);
+    job->waiting = (uint32_t)dmt_round_up(pixels * job->most + 3 * DMT_ALIGN);
+    job->patches = job->taps > 1 ? 0 : (uint32_t)dmt_round_up(pixels * job->plan.part);
   }
   return DMT_OK;
 }
@@ -99,26 +98,6 @@ typedef struct {
   int8_t *lines; /* outputs of the run: dmt_end_s8.h */
 } conv_sweep;
 
-typedef struct {
-  uint32_t n, y, x;
-} conv_place;
-
-static conv_place conv_place_of(const dmt_conv *c, uint32_t pixel) {
-  uint32_t row = pixel / c->out.w;
-  conv_place place = {row / c->out.h, row % c->out.h, pixel % c->out.w};
-  return place;
-}
-
-static void conv_step(const dmt_conv *c, conv_place *place) {
-  if (++place->x == c->out.w) {
-    place->x = 0;
-    if (++place->y == c->out.h) {
-      place->y = 0;
-      place->n++;
-    }
-  }
-}
-
 /* --- Where the rows of a run start --------------------------------------------------------------
  */
 
@@ -139,7 +118,7 @@ static const int8_t *conv_row_at(const conv_sweep *s, const uint8_t *at, const u
 }
 
 /* The rows of one pixel, two pointers apart. */
-static void conv_aim_pixel(const conv_sweep *s, const conv_place *place, const int8_t **at) {
+static void conv_aim_pixel(const conv_sweep *s, const dmt_place *place, const int8_t **at) {
   const dmt_conv *c = &s->job->conv;
   const uint8_t *from = c->in.data + (size_t)place->n * c->in.sample + (size_t)s->group * c->ig;
   const uint8_t *end = conv_end_of(s);
@@ -162,7 +141,7 @@ static void conv_aim_pixel(const conv_sweep *s, const conv_place *place, const i
 }
 
 /* 1 x 1 without padding, where rows are as long as the pixels' channels. */
-static void conv_aim_plain(const conv_sweep *s, conv_place place, uint32_t count) {
+static void conv_aim_plain(const conv_sweep *s, dmt_place place, uint32_t count) {
   const dmt_conv *c = &s->job->conv;
   size_t step = (uint32_t)c->x.stride * c->in.pixel, skip = s->input + (size_t)s->group * c->ig;
   const int8_t **at = s->at;
@@ -173,7 +152,7 @@ static void conv_aim_plain(const conv_sweep *s, conv_place place, uint32_t count
     from += skip;
     count -= some;
     place.x += some - 1;
-    conv_step(c, &place);
+    dmt_place_step(&c->out, &place);
     for (; some > 0; some--, from += step) {
       *at++ = (const int8_t *)from;
     }
@@ -183,7 +162,7 @@ static void conv_aim_plain(const conv_sweep *s, conv_place place, uint32_t count
 static void conv_aim(const conv_sweep *s) {
   const dmt_conv *c = &s->job->conv;
   uint32_t count = s->pixels.end - s->pixels.begin, pairs = (count + 1) / 2;
-  conv_place place = conv_place_of(c, s->pixels.begin);
+  dmt_place place = dmt_place_of(&c->out, s->pixels.begin);
   if (s->job->patched) {
     for (uint32_t p = 0; p < count; p++) {
       s->at[p] = (const int8_t *)s->patches + (size_t)p * s->job->run;
@@ -193,7 +172,7 @@ static void conv_aim(const conv_sweep *s) {
   } else {
     for (uint32_t p = 0; p < count; p++) {
       conv_aim_pixel(s, &place, s->at + (size_t)(p / 2) * 2 * s->taps + p % 2);
-      conv_step(c, &place);
+      dmt_place_step(&c->out, &place);
     }
   }
   const int8_t **last = s->at + (size_t)(pairs - 1) * 2 * s->taps;
@@ -208,7 +187,7 @@ static void conv_aim(const conv_sweep *s) {
 
 /* Pixels from `place` on that miss no tap, at most `most` of its row, where a kernel's rows are
  * without gaps: how many were gathered. Up to 15 bytes more than a row are read and written. */
-static uint32_t conv_gather_inside(const conv_sweep *s, const conv_place *place, uint32_t most,
+static uint32_t conv_gather_inside(const conv_sweep *s, const dmt_place *place, uint32_t most,
                                    uint8_t *patch) {
   const dmt_conv *c = &s->job->conv;
   int32_t y = (int32_t)place->y * c->y.stride - c->y.pad;
@@ -242,7 +221,7 @@ static void conv_gather(const conv_sweep *s) {
   const dmt_conv *c = &s->job->conv;
   uint8_t *patch = s->patches;
   for (uint32_t p = s->pixels.begin, some; p < s->pixels.end; p += some) {
-    conv_place place = conv_place_of(c, p);
+    dmt_place place = dmt_place_of(&c->out, p);
     some = conv_gather_inside(s, &place, s->pixels.end - p, patch);
     if (some == 0) {
       dmt_segment one = {.n = place.n, .y = place.y, .x = place.x, .every = 1, .count = 1};
@@ -283,7 +262,7 @@ static void conv_add(const int32_t *sums, uint32_t pairs, int32_t *waiting) {
 /* Outputs `begin` to `end` of the group, from lines to the tensor. */
 static void conv_move(const conv_sweep *s, uint32_t begin, uint32_t end) {
   const dmt_conv *c = &s->job->conv;
-  conv_place place = conv_place_of(c, s->pixels.begin);
+  dmt_place place = dmt_place_of(&c->out, s->pixels.begin);
   uint32_t count = s->pixels.end - s->pixels.begin;
   const int8_t *from = s->lines;
   while (count > 0) {
@@ -293,7 +272,7 @@ static void conv_move(const conv_sweep *s, uint32_t begin, uint32_t end) {
     from += DMT_END_LINE * (size_t)some;
     count -= some;
     place.x += some - 1;
-    conv_step(c, &place);
+    dmt_place_step(&c->out, &place);
   }
 }
 
@@ -403,9 +382,8 @@ static void conv_task(void *argument, uint32_t index) {
       }
       if (job->plan.parts > 1) {
         dmt_range quads = s.quads;
-        uint32_t most = DMT_MOST_WAITING / 16 / job->plan.pixels;
         for (; s.quads.begin < quads.end; s.quads.begin = s.quads.end) {
-          s.quads.end = s.quads.begin + dmt_least(quads.end - s.quads.begin, most);
+          s.quads.end = s.quads.begin + dmt_least(quads.end - s.quads.begin, job->most);
           conv_in_parts(&s, sums, waiting);
         }
         s.quads = quads;
@@ -424,9 +402,8 @@ static void conv_run(const dmt_call *call) {
   uint32_t pixels = c->out.n * c->out.h * c->out.w, quads = c->groups * job.quads;
   uint64_t output = (uint64_t)job.taps * job.run, work = dmt_times(pixels, c->out.c * output);
   int by_pixels = pixels >= quads * 2 || quads < 2 * call->threads;
-  uint32_t tasks = dmt_tasks(call, work, 100000, by_pixels ? pixels : quads);
-  job.pixel_tasks = by_pixels ? tasks : 1;
-  job.quad_tasks = by_pixels ? 1 : tasks;
+  uint32_t tasks =
+      dmt_tasks_over(call, work, by_pixels, pixels, quads, &job.pixel_tasks, &job.quad_tasks);
   const dmt_end end = dmt_end_of(call, &job.conv);
   job.end = &end;
   dmt_parallel(call, tasks, conv_task, &job);

@@ -23,10 +23,6 @@ typedef struct {
   uint32_t known, begin; /* whether they are filled in */
 } dmt_sweep_s16;
 
-typedef struct {
-  uint32_t n, y, x;
-} dmt_place_s16;
-
 static const int16_t dmt_zeros_s16[DMT_MOST_ZEROS] = {0};
 
 static inline const int16_t *dmt_input_s16(const uint8_t *at) {
@@ -34,7 +30,7 @@ static inline const int16_t *dmt_input_s16(const uint8_t *at) {
 }
 
 /* Where pixel p of a tile meets the input, or zeros. */
-static inline void dmt_aim_any_s16(const dmt_sweep_s16 *s, const dmt_place_s16 *place,
+static inline void dmt_aim_any_s16(const dmt_sweep_s16 *s, const dmt_place *place,
                                    const int16_t **at) {
   const dmt_conv *c = &s->job->conv;
   size_t channel = ((size_t)s->group * c->ig + s->input) * sizeof(int16_t);
@@ -51,7 +47,7 @@ static inline void dmt_aim_any_s16(const dmt_sweep_s16 *s, const dmt_place_s16 *
 }
 
 /* Three neighbours in a row that miss no tap: whether they are. */
-static inline int dmt_aim_inside_s16(const dmt_sweep_s16 *s, const dmt_place_s16 *place,
+static inline int dmt_aim_inside_s16(const dmt_sweep_s16 *s, const dmt_place *place,
                                      const int16_t **at) {
   const dmt_conv *c = &s->job->conv;
   int32_t y = (int32_t)place->y * c->y.stride - c->y.pad + (int32_t)s->row * c->y.dilation;
@@ -76,25 +72,9 @@ static inline int dmt_aim_inside_s16(const dmt_sweep_s16 *s, const dmt_place_s16
   return 1;
 }
 
-static inline dmt_place_s16 dmt_place_of_s16(const dmt_conv *c, uint32_t pixel) {
-  uint32_t row = pixel / c->out.w;
-  dmt_place_s16 place = {row / c->out.h, row % c->out.h, pixel % c->out.w};
-  return place;
-}
-
-static inline void dmt_step_s16(const dmt_conv *c, dmt_place_s16 *place) {
-  if (++place->x == c->out.w) {
-    place->x = 0;
-    if (++place->y == c->out.h) {
-      place->y = 0;
-      place->n++;
-    }
-  }
-}
-
 /* On the way through a run of pixels. */
 typedef struct {
-  dmt_place_s16 place;
+  dmt_place place;
   uint32_t left;    /* in its row */
   const uint8_t *x; /* what it meets, where that is one input */
   uint8_t *y;
@@ -102,7 +82,7 @@ typedef struct {
 
 static inline void dmt_enter_row_s16(const dmt_sweep_s16 *s, dmt_walk_s16 *walk) {
   const dmt_conv *c = &s->job->conv;
-  const dmt_place_s16 *p = &walk->place;
+  const dmt_place *p = &walk->place;
   walk->left = c->out.w - p->x;
   walk->y = dmt_at(&c->out, p->n, p->y, p->x);
   walk->y += ((size_t)s->group * c->og + 8 * (size_t)s->block) * sizeof(int16_t);
@@ -132,7 +112,7 @@ static inline void dmt_aim_s16(const dmt_sweep_s16 *s, dmt_walk_s16 *walk, uint3
     walk->place.x++;
     if (--walk->left == 0) {
       walk->place.x--;
-      dmt_step_s16(c, &walk->place);
+      dmt_place_step(&c->out, &walk->place);
       dmt_enter_row_s16(s, walk);
     }
   }
@@ -166,12 +146,12 @@ static inline void dmt_touch_all_s16(const dmt_sweep_s16 *s, const int16_t *cons
 
 static inline void dmt_gather_s16(const dmt_sweep_s16 *s, int16_t *to) {
   const dmt_conv *c = &s->job->conv;
-  dmt_place_s16 place = dmt_place_of_s16(c, s->pixels.begin);
+  dmt_place place = dmt_place_of(&c->out, s->pixels.begin);
   for (uint32_t p = s->pixels.begin; p < s->pixels.end; p++) {
     const uint8_t *from = c->in.data + place.n * c->in.sample;
     from += (size_t)s->group * c->ig * sizeof(int16_t);
     to = dmt_patch_s16(c, from, place.y, place.x, to);
-    dmt_step_s16(c, &place);
+    dmt_place_step(&c->out, &place);
   }
 }
 

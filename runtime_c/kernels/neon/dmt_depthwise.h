@@ -272,7 +272,7 @@ static inline void dmt_depthwise_go(dmt_depthwise *d) {
   uint32_t rows = c->out.n * c->out.h, chunks = dmt_ceil(dmt_up8(c->out.c) / 8, d->blocks);
   uint64_t work = (uint64_t)rows * c->out.w * c->out.c * d->taps;
   d->by_rows = chunks < 2 * d->call->threads;
-  d->tasks = dmt_tasks(d->call, work, 100000, d->by_rows ? rows : chunks);
+  d->tasks = dmt_tasks(d->call, work, DMT_PRODUCTS_WORTH, d->by_rows ? rows : chunks);
   dmt_parallel(d->call, d->tasks, dmt_depthwise_task, d);
 }
 

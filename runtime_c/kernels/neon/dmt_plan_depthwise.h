@@ -62,8 +62,6 @@ struct dmt_depthwise {
   uint32_t tasks, by_rows;
 };
 
-static inline uint32_t dmt_ceil(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
-
 /* Sizes for `pixels` outputs and `blocks` blocks; the ring's bytes. */
 static inline uint64_t dmt_depthwise_size(dmt_depthwise *d, uint32_t pixels, uint32_t blocks) {
   const dmt_axis *x = &d->conv.x;
@@ -80,7 +78,7 @@ static inline uint64_t dmt_depthwise_size(dmt_depthwise *d, uint32_t pixels, uin
 
 static inline size_t dmt_depthwise_place(dmt_depthwise *d, size_t bytes) {
   size_t at = d->bytes;
-  d->bytes += (bytes + DMT_ALIGN - 1) / DMT_ALIGN * DMT_ALIGN;
+  d->bytes += (size_t)dmt_round_up(bytes);
   return at;
 }
 

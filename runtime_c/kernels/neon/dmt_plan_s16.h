@@ -28,8 +28,6 @@ typedef struct {
   uint32_t pixels; /* of a sweep */
 } dmt_plan;
 
-static inline uint32_t dmt_ceil(uint32_t a, uint32_t b) { return a / b + (a % b != 0); }
-
 /* Bytes that a pixel and a block bring into L1, all parts together. */
 static inline float dmt_plan_cost(const dmt_conv *c, const dmt_plan *p) {
   uint32_t stride = (uint32_t)c->x.stride, fresh = stride < p->cols ? stride : p->cols;
@@ -177,7 +175,7 @@ static inline dmt_status dmt_job_open(const dmt_call *call, dmt_job_s16 *job) {
   }
   job->touch_x = !job->patched && dmt_job_touches(c, c->in.pixel, DMT_L2_BYTES);
   job->touch_y = dmt_job_touches(c, c->out.pixel, DMT_L2_BYTES / 2);
-  job->scratch = (job->scratch + DMT_ALIGN - 1) / DMT_ALIGN * DMT_ALIGN;
+  job->scratch = (uint32_t)dmt_round_up(job->scratch);
   return job->plan.blocks > 0 ? DMT_OK : DMT_E_UNSUPPORTED;
 }
 

@@ -21,10 +21,6 @@ typedef struct {
   uint32_t pixels; /* of a run */
 } dmt_plan;
 
-static inline uint32_t dmt_ceil(uint32_t a, uint32_t b) { return a / b + (a % b != 0); }
-
-static inline uint32_t dmt_least(uint32_t a, uint32_t b) { return a < b ? a : b; }
-
 /* Pixels that fit, and the cycles that all of L1's misses take: 14 for what L2 has, 28 else. */
 static inline uint64_t dmt_plan_try(const dmt_conv *c, dmt_dots d, dmt_plan *plan) {
   uint32_t all = c->out.n * c->out.h * c->out.w, taps = (uint32_t)d.rows, run = (uint32_t)d.run;

@@ -102,12 +102,12 @@ static void winograd_clip(const uint8_t *tile, uint32_t rows, uint32_t cols, uin
 static void winograd_group(const dmt_winograd *w, uint32_t tile, uint32_t count, uint32_t first,
                            const int32_t *h) {
   const dmt_grid *out = &w->conv.out;
-  const uint32_t n = at_most(out->c - first, 8);
+  const uint32_t n = dmt_least(out->c - first, 8);
   const winograd_scale scale = winograd_scale_of(w, first);
   const int simple = winograd_is_simple(&w->conv, first, n);
   for (uint32_t t = 0; t < count; t++, h += 8) {
     dmt_winograd_tile at = dmt_winograd_at(w, tile + t);
-    uint32_t rows = at_most(out->h - 4 * at.y, 4), cols = at_most(out->w - 4 * at.x, 4);
+    uint32_t rows = dmt_least(out->h - 4 * at.y, 4), cols = dmt_least(out->w - 4 * at.x, 4);
     uint8_t *to = dmt_at(out, at.n, 4 * at.y, 4 * at.x) + first, clipped[4 * 4 * 8];
     int whole = rows == 4 && cols == 4 && n == 8;
     uint8_t *place = whole ? to : clipped;
@@ -130,7 +130,7 @@ static __attribute__((noinline)) void winograd_outputs(const dmt_winograd *w,
   const size_t groups = (block.count + 3) / 4;
   for (uint32_t g = 0; g < groups; g++) {
     for (uint32_t b = begin; b < end; b++) {
-      winograd_group(w, block.first + 4 * g, at_most(block.count - 4 * g, 4), 8 * b,
+      winograd_group(w, block.first + 4 * g, dmt_least(block.count - 4 * g, 4), 8 * b,
                      h + ((b - begin) * groups + g) * 24 * 32);
     }
   }

@@ -66,10 +66,6 @@ typedef struct {
   uint32_t n, y, x; /* sample, and the tile's place in tiles */
 } dmt_winograd_tile;
 
-static inline uint32_t at_most(uint32_t a, uint32_t b) { return a < b ? a : b; }
-static inline uint32_t up(uint32_t n, uint32_t to) { return (n + to - 1) / to * to; }
-static inline size_t aligned(size_t n) { return (n + DMT_ALIGN - 1) / DMT_ALIGN * DMT_ALIGN; }
-
 static inline dmt_winograd_tile dmt_winograd_at(const dmt_winograd *w, uint32_t tile) {
   dmt_winograd_tile at = {tile / (w->tiles_x * w->tiles_y), tile / w->tiles_x % w->tiles_y,
                           tile % w->tiles_x};

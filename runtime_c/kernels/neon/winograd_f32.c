@@ -44,15 +44,11 @@ typedef struct {
   uint32_t group, first, tiles; /* that are transformed */
 } work;
 
-static uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
 static uint32_t most_of(uint32_t a, uint32_t b) { return a > b ? a : b; }
-static uint32_t up4(uint32_t n) { return (n + 3) & ~3u; }
-static uint32_t ceil_to(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
-
 /* Cycles by input and output: those of transformations stand beside those of the products. Modelled
  * for a Cortex-A17. */
 static int pays(const dmt_conv *c, uint32_t tiles) {
-  uint64_t pixels = (uint64_t)c->out.n * c->out.h * c->out.w, t = up4(tiles);
+  uint64_t pixels = (uint64_t)c->out.n * c->out.h * c->out.w, t = dmt_up4(tiles);
   uint64_t direct = 5 * pixels;
   uint64_t fast = 20 * t + 100 + 100 * (uint64_t)tiles / c->og + 100 * (uint64_t)tiles / c->ig;
   return fast < direct;
@@ -63,12 +59,12 @@ static void winograd_parts(job *j) {
   const dmt_conv *c = &j->conv;
   const uint32_t tile = ALL * (uint32_t)sizeof(float) * c->ig;
   const uint32_t block = ALL * (uint32_t)sizeof(float) * 8; /* and input, or tile */
-  uint32_t most = most_of(INPUTS_BYTES / tile, least(MOST_INPUTS / tile, ENOUGH));
-  most = most_of(least(most, MANY) / 4 * 4, 4);
-  j->tiles = up4(ceil_to(j->all, ceil_to(up4(j->all), most)));
-  j->inputs = least(c->ig, j->tiles <= FEW ? FEW : j->tiles <= 16 ? 64 : c->ig);
+  uint32_t most = most_of(INPUTS_BYTES / tile, dmt_least(MOST_INPUTS / tile, ENOUGH));
+  most = most_of(dmt_least(most, MANY) / 4 * 4, 4);
+  j->tiles = dmt_up4(dmt_ceil(j->all, dmt_ceil(dmt_up4(j->all), most)));
+  j->inputs = dmt_least(c->ig, j->tiles <= FEW ? FEW : j->tiles <= 16 ? 64 : c->ig);
   j->blocks = WEIGHTS_BYTES / (block * most_of(j->inputs, j->tiles));
-  j->blocks = j->tiles <= FEW ? 1 : most_of(least(j->blocks, c->blocks), 1);
+  j->blocks = j->tiles <= FEW ? 1 : most_of(dmt_least(j->blocks, c->blocks), 1);
 }
 
 static dmt_status winograd_open(const dmt_call *call, job *j) {
@@ -83,8 +79,8 @@ static dmt_status winograd_open(const dmt_call *call, job *j) {
     return DMT_E_UNSUPPORTED;
   }
   j->call = call;
-  j->down = ceil_to(c->out.h, 4);
-  j->across = ceil_to(c->out.w, 4);
+  j->down = dmt_ceil(c->out.h, 4);
+  j->across = dmt_ceil(c->out.w, 4);
   j->all = c->out.n * j->down * j->across;
   if (!pays(c, j->all)) {
     return DMT_E_UNSUPPORTED;
@@ -97,7 +93,7 @@ static dmt_status winograd_open(const dmt_call *call, job *j) {
   j->y_block = ALL * j->y_element;
   size_t floats =
       DMT_WINOGRAD_HALF * 2 + ALL * j->x_element + j->blocks * (j->w_block + j->y_block);
-  j->scratch = (floats * sizeof(float) + DMT_ALIGN - 1) / DMT_ALIGN * DMT_ALIGN;
+  j->scratch = (size_t)dmt_round_up(floats * sizeof(float));
   return DMT_OK;
 }
 
@@ -145,8 +141,8 @@ static const float *edge_of(const work *k, place at, uint32_t channel, uint32_t 
 
 /* The tile's rows, of inputs from pixel (y, x) on, or of outputs. */
 static void touch(const dmt_grid *grid, place at, uint32_t size, size_t channel, size_t channels) {
-  uint32_t rows = least(size, grid->h - (uint32_t)at.y),
-           pixels = least(size, grid->w - (uint32_t)at.x);
+  uint32_t rows = dmt_least(size, grid->h - (uint32_t)at.y),
+           pixels = dmt_least(size, grid->w - (uint32_t)at.x);
   for (uint32_t y = 0; y < rows; y++) {
     const uint8_t *row = dmt_at(grid, at.n, (uint32_t)at.y + y, (uint32_t)at.x);
     dmt_touch(row + channel * sizeof(float), (pixels - 1) * grid->pixel + channels * sizeof(float));
@@ -165,7 +161,7 @@ static void inputs_of(const work *k, uint32_t tile) {
   }
   float *to = k->x + (size_t)(tile / 4) * 4 * c->ig + tile % 4 * 4;
   for (uint32_t i = 0; i < c->ig; i += DMT_WINOGRAD_SPAN) {
-    uint32_t n = least(c->ig - i, DMT_WINOGRAD_SPAN), channel = k->group * c->ig + i;
+    uint32_t n = dmt_least(c->ig - i, DMT_WINOGRAD_SPAN), channel = k->group * c->ig + i;
     if (inside) {
       const uint8_t *from = dmt_at(&c->in, at.n, (uint32_t)y, (uint32_t)x);
       dmt_winograd_f32_input((const float *)(const void *)from + channel, row, pixel, n / 4,
@@ -183,7 +179,7 @@ static void weights_of(const work *k, uint32_t block, uint32_t input, uint32_t i
   const float *from = (const float *)(const void *)c->weights +
                       (k->group * c->blocks + block) * 9 * tap + (size_t)input * 8;
   for (uint32_t i = 0; i < 8 * inputs; i += DMT_WINOGRAD_SPAN) {
-    uint32_t n = least(8 * inputs - i, DMT_WINOGRAD_SPAN);
+    uint32_t n = dmt_least(8 * inputs - i, DMT_WINOGRAD_SPAN);
     dmt_winograd_f32_weights(from + i, tap, n / 8, k->half, to + i, k->job->w_element);
   }
 }
@@ -192,7 +188,7 @@ static void weights_of(const work *k, uint32_t block, uint32_t input, uint32_t i
 static void products_of(const work *k, uint32_t blocks, uint32_t input, uint32_t inputs) {
   const job *j = k->job;
   dmt_sums_f32 s = {.k = inputs, .x_step = (size_t)j->conv.ig * 4, .y_step = 32};
-  s.count = ceil_to(k->tiles, 4);
+  s.count = dmt_ceil(k->tiles, 4);
   int single = s.count == 1; /* then the elements of a block may follow one another */
   if (single) {
     s.count = ALL;
@@ -226,7 +222,7 @@ static void edge_output(const work *k, uint32_t tile, const dmt_winograd_end *en
 
 static void outputs_of(const work *k, uint32_t block, const float *from) {
   const dmt_conv *c = &k->job->conv;
-  uint32_t channel = k->group * c->og + 8 * block, n = least(c->og - 8 * block, 8);
+  uint32_t channel = k->group * c->og + 8 * block, n = dmt_least(c->og - 8 * block, 8);
   const float *bias = (const float *)(const void *)c->channels + channel;
   float ends[2 * 8] = {0};
   dmt_winograd_end end = {.fours = (n + 3) / 4, .bias = ends};
@@ -256,7 +252,7 @@ static void blocks_of(const work *k, uint32_t first, uint32_t blocks) {
   const job *j = k->job;
   memset(k->y, 0, blocks * j->y_block * sizeof(float));
   for (uint32_t i = 0; i < j->conv.ig; i += j->inputs) {
-    uint32_t inputs = least(j->conv.ig - i, j->inputs);
+    uint32_t inputs = dmt_least(j->conv.ig - i, j->inputs);
     for (uint32_t b = 0; b < blocks; b++) {
       weights_of(k, first + b, i, inputs, k->w + b * j->w_block);
     }
@@ -281,7 +277,7 @@ static void winograd_task(void *argument, uint32_t index) {
   for (k.group = blocks.begin / c->blocks; k.group * c->blocks < blocks.end; k.group++) {
     dmt_range part = dmt_group_blocks(c, blocks, k.group);
     for (k.first = tiles.begin; k.first < tiles.end; k.first += j->tiles) {
-      k.tiles = least(tiles.end - k.first, j->tiles);
+      k.tiles = dmt_least(tiles.end - k.first, j->tiles);
       for (uint32_t t = 0; t < k.tiles; t++) {
         inputs_of(&k, t);
         if (j->tiles < j->all) { /* else the inputs need the room until the end */
@@ -289,7 +285,7 @@ static void winograd_task(void *argument, uint32_t index) {
         }
       }
       for (uint32_t b = part.begin; b < part.end; b += j->blocks) {
-        blocks_of(&k, b, least(part.end - b, j->blocks));
+        blocks_of(&k, b, dmt_least(part.end - b, j->blocks));
       }
     }
   }
@@ -302,9 +298,8 @@ static void winograd_run(const dmt_call *call) {
   uint32_t blocks = j.conv.groups * j.conv.blocks;
   int by_tiles = j.all >= 8 * blocks;
   uint64_t products = (uint64_t)j.all * 36 * j.conv.ig * j.conv.out.c;
-  uint32_t tasks = dmt_tasks(call, products, 100000, by_tiles ? j.all : blocks);
-  j.tile_tasks = by_tiles ? tasks : 1;
-  j.block_tasks = by_tiles ? 1 : tasks;
+  uint32_t tasks =
+      dmt_tasks_over(call, products, by_tiles, j.all, blocks, &j.tile_tasks, &j.block_tasks);
   dmt_parallel(call, tasks, winograd_task, &j);
 }
 

@@ -12,7 +12,7 @@ static void winograd_sizes(dmt_winograd *w) {
   const uint32_t all = w->tiles_x * w->tiles_y * c->out.n;
   if (w->inputs <= 64) { /* a row's inputs stay in the first cache while all weights pass */
     w->chunk = w->inputs;
-    w->tiles = at_most(1280 / w->inputs / 4 * 4, 32);
+    w->tiles = dmt_least(1280 / w->inputs / 4 * 4, 32);
     w->few = 1;
     w->many = 8;
   } else {
@@ -21,18 +21,18 @@ static void winograd_sizes(dmt_winograd *w) {
     w->few = all > 16 ? 2 : 4;
     w->many = 4;
   }
-  w->tiles = at_most(w->tiles, up(all, 4));
-  w->many = at_most(w->many, c->blocks);
-  w->few = at_most(w->few, w->many);
-  w->chunks = (w->inputs + w->chunk - 1) / w->chunk;
-  w->plane = aligned((size_t)w->tiles * w->chunk * 2) | 64; /* an odd number of lines: no two planes
-                                                             * begin in the same set of a cache */
+  w->tiles = dmt_least(w->tiles, dmt_ceil(all, 4) * 4);
+  w->many = dmt_least(w->many, c->blocks);
+  w->few = dmt_least(w->few, w->many);
+  w->chunks = dmt_ceil(w->inputs, w->chunk);
+  /* An odd number of lines: no two planes begin in the same set of a cache. */
+  w->plane = (size_t)dmt_round_up((size_t)w->tiles * w->chunk * 2) | DMT_ALIGN;
   w->v = 6 * w->chunks * 6 * w->plane;
-  w->u = aligned(6 * (size_t)w->chunk * 16);
+  w->u = (size_t)dmt_round_up(6 * (size_t)w->chunk * 16);
   w->m = (size_t)w->few * (w->tiles / 4) * 6 * 128;
   w->h = (size_t)w->many * (w->tiles / 4) * 24 * 128;
-  w->sorted = aligned((size_t)w->many * 9 * w->inputs * 8);
-  w->copy = aligned(36 * (size_t)w->inputs);
+  w->sorted = (size_t)dmt_round_up((size_t)w->many * 9 * w->inputs * 8);
+  w->copy = (size_t)dmt_round_up(36 * (size_t)w->inputs);
 }
 
 static size_t winograd_bytes(const dmt_winograd *w) {
@@ -99,7 +99,7 @@ static const int32_t winograd_zeros[32] __attribute__((aligned(64)));
 /* Where the sums of position (1, 1) start: it enters every output 16 times, so 36 times the bias
  * there adds the bias. */
 static void winograd_start(const dmt_conv *c, uint32_t first, int32_t *start) {
-  uint32_t n = at_most(c->out.c - first, 8);
+  uint32_t n = dmt_least(c->out.c - first, 8);
   for (uint32_t i = 0; i < 32; i++) {
     start[i] = i % 8 < n ? (int32_t)((uint32_t)c->channels[first + i % 8] * 36u) : 0;
   }
@@ -110,7 +110,7 @@ static void winograd_start(const dmt_conv *c, uint32_t first, int32_t *start) {
 static __attribute__((noinline)) void
 winograd_sums(const dmt_winograd *w, const dmt_winograd_room *room, dmt_winograd_block tiles,
               uint32_t row, uint32_t chunk, uint32_t block, int32_t *m, int32_t *h) {
-  const uint32_t n = at_most(w->inputs - chunk * w->chunk, w->chunk);
+  const uint32_t n = dmt_least(w->inputs - chunk * w->chunk, w->chunk);
   const size_t tile = (size_t)w->chunk * 2;
   const uint8_t *v = room->v + (size_t)(row * w->chunks + chunk) * 6 * w->plane;
   uint32_t low = row < 4 ? 0 : tiles.low;
@@ -119,7 +119,7 @@ winograd_sums(const dmt_winograd *w, const dmt_winograd_room *room, dmt_winograd
     winograd_start(&w->conv, 8 * block, bias);
   }
   for (uint32_t t = 0; t < tiles.count; t += 4, v += 4 * tile, low >>= 1) {
-    const uint32_t count = at_most(tiles.count - t, 4);
+    const uint32_t count = dmt_least(tiles.count - t, 4);
     if (low & 1) { /* all zeros */
       m += w->chunks == 1 ? 0 : 6 * 32;
       if (chunk + 1 == w->chunks) {
@@ -157,7 +157,7 @@ static void winograd_row(const dmt_winograd *w, const dmt_winograd_room *room,
                          const int8_t *sorted, int32_t *h) {
   const size_t groups = (tiles.count + 3) / 4;
   for (uint32_t k = 0; k < w->chunks; k++, sorted += (size_t)w->chunk * 9 * 8) {
-    const uint32_t n = at_most(w->inputs - k * w->chunk, w->chunk);
+    const uint32_t n = dmt_least(w->inputs - k * w->chunk, w->chunk);
     for (size_t b = 0; b < end - begin; b++) {
       dmt_winograd_weights(row, sorted + b * w->inputs * 9 * 8, n, room->u);
       winograd_sums(w, room, tiles, row, k, begin + (uint32_t)b, room->m + b * groups * 6 * 32,
@@ -172,13 +172,13 @@ static void winograd_block(const dmt_winograd *w, dmt_winograd_block block, dmt_
   const size_t groups = (block.count + 3) / 4, weights = (size_t)w->inputs * 9 * 8;
   dmt_winograd_inputs(w, block, room);
   for (uint32_t b = blocks.begin; b < blocks.end; b += w->many) {
-    const uint32_t end = at_most(b + w->many, blocks.end);
+    const uint32_t end = dmt_least(b + w->many, blocks.end);
     for (uint32_t f = b; f < end && !sorted; f++) {
       dmt_winograd_sort(w, f, room->sorted + (f - b) * weights);
     }
     for (uint32_t row = 0; row < 6; row++) {
       for (uint32_t f = b; f < end; f += w->few) {
-        winograd_row(w, room, block, row, f, at_most(f + w->few, end),
+        winograd_row(w, room, block, row, f, dmt_least(f + w->few, end),
                      room->sorted + (f - b) * weights, room->h + (f - b) * groups * 24 * 32);
       }
     }
@@ -188,7 +188,7 @@ static void winograd_block(const dmt_winograd *w, dmt_winograd_block block, dmt_
 
 /* The block of tiles from `first` on, before `end`. */
 static dmt_winograd_block winograd_block_at(const dmt_winograd *w, uint32_t first, uint32_t end) {
-  dmt_winograd_block block = {first, at_most(end - first, w->tiles), 0};
+  dmt_winograd_block block = {first, dmt_least(end - first, w->tiles), 0};
   for (uint32_t t = 0; t < block.count; t += 4) {
     uint32_t low = 1;
     for (uint32_t i = t; i < block.count && i < t + 4; i++) {
@@ -225,9 +225,8 @@ static void winograd_run(const dmt_call *call) {
   uint32_t tiles = w.tiles_x * w.tiles_y * w.conv.out.n;
   uint64_t work = (uint64_t)tiles * 36 * w.inputs * w.conv.out.c;
   int by_tiles = tiles >= 16 * call->threads;
-  uint32_t tasks = dmt_tasks(call, work, 100000, by_tiles ? tiles : w.conv.blocks);
-  w.tile_tasks = by_tiles ? tasks : 1;
-  w.block_tasks = by_tiles ? 1 : tasks;
+  uint32_t tasks =
+      dmt_tasks_over(call, work, by_tiles, tiles, w.conv.blocks, &w.tile_tasks, &w.block_tasks);
   dmt_parallel(call, tasks, winograd_task, &w);
 }
 
