@@ -17,7 +17,6 @@ from tests.runtime.operators import (
     Call,
     Tensor,
     arrays,
-    build,
     clamp,
     integers,
     multipliers,
@@ -29,11 +28,6 @@ from tests.runtime.operators import (
 
 CONV, DECONV = 1, 2
 TYPES = {"float32": np.float32, "int8": np.int8, "int16": np.int16}
-
-
-@pytest.fixture(scope="module")
-def library() -> ctypes.CDLL:
-    return ctypes.CDLL(str(build()))
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,10 @@ import pytest
 from demitasse.converter.ops import DetectionOutput, PsRoiPool, RoiPool, YoloOutput
 from demitasse.converter.ops.detection import CODES
 from demitasse.quantizer.float_reference import exp
-from tests.runtime.operators import NONE, OPERATOR, Call, Tensor, arrays, build, words
+from tests.runtime.operators import NONE, OPERATOR, Call, Tensor, arrays, words
 
 DETECTION, YOLO, ROI_POOL, PSROI_POOL = 29, 30, 31, 32
 F = np.float32
-
-
-@pytest.fixture(scope="module")
-def library() -> ctypes.CDLL:
-    return ctypes.CDLL(str(build()))
 
 
 def scores(rng: np.random.Generator, *shape: int) -> np.ndarray:

@@ -30,7 +30,6 @@ from tests.runtime.operators import (
     Tensor,
     arrays,
     bits,
-    build,
     clamp,
     integers,
     multipliers,
@@ -40,11 +39,6 @@ from tests.runtime.operators import (
 
 RESCALE, UNARY, SCALE = 8, 10, 11
 COPY, QUANTIZE, DEQUANTIZE = 14, 15, 16
-
-
-@pytest.fixture(scope="module")
-def library() -> ctypes.CDLL:
-    return ctypes.CDLL(str(build()))
 
 
 @pytest.mark.parametrize("to", [np.int8, np.int16])

@@ -27,7 +27,6 @@ from tests.runtime.operators import (
     Call,
     Expanded,
     Tensor,
-    build,
     clamp,
     integers,
     multipliers,
@@ -40,11 +39,6 @@ from tests.runtime.operators import (
 )
 
 SUM, PROD, MAX, COPY = 5, 6, 7, 14
-
-
-@pytest.fixture(scope="module")
-def library() -> ctypes.CDLL:
-    return ctypes.CDLL(str(build()))
 
 
 def eltwise_one(opcode: int, q: list[int], header: tuple[int, int], records: np.ndarray) -> int:

@@ -10,14 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.runtime.elementwise import F, examples, gaps, seeds, shapes, tensor
-from tests.runtime.operators import OPERATOR, Call, Tensor, bits, build, words
+from tests.runtime.operators import OPERATOR, Call, Tensor, bits, words
 
 LOOKUP, UNARY, SOFTMAX = 9, 10, 13
-
-
-@pytest.fixture(scope="module")
-def library() -> ctypes.CDLL:
-    return ctypes.CDLL(str(build()))
 
 
 @pytest.mark.parametrize("bits_", range(7, 13))

@@ -34,11 +34,6 @@ gaps = st.sampled_from([0, 3])
 shapes = st.lists(st.integers(1, 7), min_size=1, max_size=6).filter(lambda s: np.prod(s) < 300)
 
 
-@pytest.fixture(scope="module")
-def library() -> ctypes.CDLL:
-    return ctypes.CDLL(str(build()))
-
-
 def draw(rng: np.random.Generator, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
     if dtype is F:
         return rng.normal(0, 3, shape).astype(F)

@@ -34,11 +34,6 @@ seeds = st.integers(0, 2**32 - 1)
 gaps = st.sampled_from([0, 3])
 
 
-@pytest.fixture(scope="module")
-def library() -> ctypes.CDLL:
-    return ctypes.CDLL(str(build()))
-
-
 def nested_sum(x: np.ndarray, axes: set[int]) -> np.ndarray:
     """Over some of four axes, kept: channels in order, then columns, then rows."""
     for axis in (1, 3, 2):

@@ -15,7 +15,6 @@ from tests.runtime.operators import (
     Call,
     Tensor,
     arrays,
-    build,
     clamp,
     integers,
     multipliers,
@@ -29,11 +28,6 @@ from tests.runtime.test_operators_functions import exact_exp, exact_log
 POOL_MAX, POOL_AVERAGE, LRN = 3, 4, 12
 F = np.float32
 TYPES = {"float32": F, "int8": np.int8, "int16": np.int16}
-
-
-@pytest.fixture(scope="module")
-def library() -> ctypes.CDLL:
-    return ctypes.CDLL(str(build()))
 
 
 def span(o: int, size: int, kernel: int, stride: int, pad: int) -> tuple[range, int]:
