@@ -52,8 +52,9 @@ PRECISIONS = ("int8", "int16", "fp32")
 class CompileInfo:
     """What `compile` made; `network` is what was read, `folded` what is run, both of one sample.
 
-    Bytes: arena is what the tensors and the operators' scratch need on one thread, lower_bound the
-    least that any plan could do with. persistent: the context.
+    Bytes: arena is what the tensors and the operators' scratch need on the RK3288, on one thread;
+    lower_bound the least that any plan could do with, for the portable kernels. persistent: the
+    context.
 
     calibrated: images behind the ranges (0: the table was given, or fp32). score: on the images
     that `judged` names; None without data. drift: of the ranges between halves of the images.
